@@ -1,0 +1,1 @@
+"""Speaks REST; knows no gRPC."""

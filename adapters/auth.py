@@ -1,0 +1,127 @@
+"""Credentials on their way to the vendor: fixed, or fetched and kept until shortly before they end."""
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from adapters.secrets import Secret
+
+LOG = logging.getLogger(__name__)
+
+
+class Auth(Protocol):
+    """What the outbound side needs to know of credentials."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """Return the headers that prove who calls."""
+        ...
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:
+        """Replace *refused* headers after a 401; tell whether there is something else to try now."""
+        ...
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Return what must not show in any text."""
+        ...
+
+
+class FixedAuth:
+    """The same headers on every call."""
+
+    def __init__(self, headers: Mapping[str, str], *secrets: Secret) -> None:
+        self._headers = dict(headers)
+        self._secrets = secrets
+
+    async def headers(self) -> Mapping[str, str]:
+        """Return the fixed headers."""
+        return self._headers
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:
+        """Return False: there is nothing to renew."""
+        return False
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Return the secrets inside the headers."""
+        return self._secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A credential with an end."""
+
+    secret: Secret
+    expires_at_s: float
+    """Epoch seconds."""
+
+
+class TokenAuth:
+    """A token that is fetched when needed: once, however many calls wait for it.
+
+    Within *margin_s* of its end the present token still serves while the next one is fetched.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[Token | None], Awaitable[Token]],
+        headers: Callable[[str], Mapping[str, str]],
+        *secrets: Secret,
+        now: Callable[[], float],
+        margin_s: float = 300.0,
+    ) -> None:
+        self._fetch = fetch
+        self._format = headers
+        self._given = secrets
+        self._now = now
+        self._margin_s = margin_s
+        self._token: Token | None = None
+        self._headers: Mapping[str, str] = {}
+        self._fetching: asyncio.Task[None] | None = None
+
+    @property
+    def expires_at_s(self) -> float | None:
+        """The end of the present token, in epoch seconds; None before the first one."""
+        return self._token.expires_at_s if self._token else None
+
+    async def headers(self) -> Mapping[str, str]:
+        """Return headers with a token that is valid now.
+
+        Raises:
+            VendorError: as the fetch does; every waiting call gets it, and none is remembered.
+        """
+        left_s = self._token.expires_at_s - self._now() if self._token else 0.0
+        if left_s <= self._margin_s:
+            fetching = self._start()
+            if left_s <= 0:
+                await asyncio.shield(fetching)
+        return self._headers
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:
+        """Fetch a new token, unless another call has done so since *refused* were handed out."""
+        if refused is self._headers:
+            await asyncio.shield(self._start())
+        return True
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Return the credentials and the present token."""
+        return (*self._given, self._token.secret) if self._token else self._given
+
+    def _start(self) -> asyncio.Task[None]:
+        if self._fetching is None:
+            # A context of its own: the fetch serves all waiting calls, so no single one's deadline may end it.
+            task = asyncio.get_running_loop().create_task(self._replace(), context=contextvars.Context())
+            task.add_done_callback(self._done)
+            self._fetching = task
+        return self._fetching
+
+    async def _replace(self) -> None:
+        token = await self._fetch(self._token)
+        self._token = token
+        self._headers = self._format(token.secret.reveal())
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._fetching = None
+        if not task.cancelled() and (error := task.exception()):
+            LOG.warning("token not renewed: %s", type(error).__name__)

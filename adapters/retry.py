@@ -1,0 +1,69 @@
+"""When a call to a vendor is sent again, and after how long.
+
+The class of a call is the adapter's to declare; the rest follows from what is certain about the failure.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from adapters.errors import OutcomeUnknown, RateLimited, TimedOut, Unavailable, VendorError, kind_of_status
+
+
+class Retry(Enum):
+    """What sending a call twice would do."""
+
+    READ = "read"
+    """Nothing."""
+    IDEMPOTENT = "idempotent"
+    """The same as sending it once."""
+    ONCE = "once"
+    """Something a second time: only sent again when it was certainly not accepted."""
+
+
+class Loss(Enum):
+    """How an attempt ended without an answer."""
+
+    NOT_SENT = "not sent"
+    """Refused, DNS, TLS, connect timeout: the vendor never saw the call."""
+    TIMEOUT = "no answer in time"
+    BROKEN = "connection broken"
+
+
+LOSSES: dict[Loss, dict[Retry, type[VendorError]]] = {
+    Loss.NOT_SENT: {Retry.READ: Unavailable, Retry.IDEMPOTENT: Unavailable, Retry.ONCE: Unavailable},
+    Loss.TIMEOUT: {Retry.READ: TimedOut, Retry.IDEMPOTENT: TimedOut, Retry.ONCE: OutcomeUnknown},
+    Loss.BROKEN: {Retry.READ: Unavailable, Retry.IDEMPOTENT: Unavailable, Retry.ONCE: OutcomeUnknown},
+}
+
+
+def kind_of_answer(status: int, retry: Retry) -> type[VendorError]:
+    """Return the error for an HTTP status, given what the call was."""
+    kind = kind_of_status(status)
+    # Any of these can come from a proxy after the back end has accepted, a 503 too.
+    return OutcomeUnknown if kind is Unavailable and retry is Retry.ONCE else kind
+
+
+def again(error: VendorError, retry: Retry) -> bool:
+    """Tell whether the call may be sent again after *error*."""
+    if retry is Retry.ONCE:
+        return isinstance(error, RateLimited) or (isinstance(error, Unavailable) and not error.fault.http_status)
+    return isinstance(error, Unavailable | TimedOut | RateLimited)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Full jitter over a doubling window."""
+
+    attempts: int = 3
+    base_s: float = 0.1
+    throttle_base_s: float = 1.0
+    max_s: float = 10.0
+
+    def delay_s(self, error: VendorError, attempt: int, jitter: float) -> float:
+        """Return the wait before the attempt after number *attempt* (from 1); *jitter* is in [0, 1).
+
+        What the vendor asked for is never undercut.
+        """
+        base_s = self.throttle_base_s if isinstance(error, RateLimited) else self.base_s
+        window_s = min(self.max_s, base_s * 2 ** (attempt - 1))
+        return (error.retry_after_s or 0.0) + window_s * jitter
