@@ -1,0 +1,1 @@
+"""Meiro: segment export destinations and segment exports."""

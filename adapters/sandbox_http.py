@@ -1,0 +1,277 @@
+"""One HTTP exchange with a simulator: the call, the reply, which handler is asked, and how it can go wrong."""
+
+import base64
+import codecs
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qsl, unquote
+
+from aiohttp import web
+
+from adapters.sandbox_world import Token
+
+T = TypeVar("T")
+
+JOURNAL_BODY_BYTES = 64 * 1024
+
+
+@dataclass
+class Reply:
+    """An answer, whole before it is sent. Without a Content-Type in `headers` none is sent."""
+
+    body: bytes | Iterable[bytes] = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    length: int | None = None
+    """Bytes of an iterable body; None sends it chunked. Not needed where the body is bytes."""
+
+
+class ApiError(Exception):
+    """Ends a handler with the vendor's error answer; *body* becomes JSON, None sends none."""
+
+    def __init__(self, status: int, body: object = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, body)
+        self.status, self.body, self.headers = status, body, dict(headers or {})
+
+
+class Invalid(Exception):
+    """A request that any server would refuse; answered as `Sandbox.error(400, message)`."""
+
+
+def json_reply(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """Answer *data* as application/json, unless *headers* give another Content-Type."""
+    body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    return Reply(body, status, {"Content-Type": "application/json", **(headers or {})})
+
+
+class Call:
+    """One request, whole: its query and headers are those of `request`."""
+
+    def __init__(self, request: web.Request) -> None:
+        self.request = request
+        self.method = request.method
+        self.path, _, self.query_string = request.raw_path.partition("?")
+        self.query, self.headers = request.query, request.headers
+        self.route = ""
+        """The key of `Sandbox.routes` that matched; empty for an unknown path or method."""
+        self.params: dict[str, str] = {}
+        """The `{names}` of the route, decoded."""
+        self.body = bytearray()
+        self.token: Token | None = None
+        """For `Sandbox.authorize` to set."""
+
+    def json(self) -> Any:  # noqa: ANN401 - whatever the client sent
+        """Decode the body. Raises: Invalid."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise Invalid("The request body is not valid JSON") from error
+
+    def integer(self, name: str, default: T, minimum: int = 0, maximum: int | None = None) -> int | T:
+        """Return the query parameter as a number, *default* where it is absent. Raises: Invalid."""
+        text = self.query.get(name)
+        if text is None:
+            return default
+        number = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
+        if number is None or number < minimum or (maximum is not None and number > maximum):
+            bounds = f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
+            raise Invalid(f"{name} must be a whole number, {bounds}")
+        return number
+
+
+Handler = Callable[[Call], Reply | Awaitable[Reply]]
+
+
+class Routes:
+    """Handlers by method and path template; a literal part wins over a `{name}`."""
+
+    def __init__(self, routes: Mapping[str, Handler]) -> None:
+        self._handlers: dict[tuple[str, ...], dict[str, Handler]] = {}
+        for route, handler in routes.items():
+            method, path = route.split(" ")
+            self._handlers.setdefault(tuple(path.split("/")), {})[method] = handler
+        self._templates = sorted(self._handlers, key=lambda parts: [part.startswith("{") for part in parts])
+
+    def find(self, path: str) -> tuple[str, dict[str, Handler], dict[str, str]]:
+        """Return the template that the raw *path* matches, its handlers by method, and the decoded parameters."""
+        parts = [unquote(part) for part in path.split("/")]
+        for template in self._templates:
+            pairs = list(zip(template, parts, strict=False))
+            if len(template) == len(parts) and all(
+                (value != "") if name.startswith("{") else name == value for name, value in pairs
+            ):
+                params = {name[1:-1]: value for name, value in pairs if name.startswith("{")}
+                return "/".join(template), self._handlers[template], params
+        return "", {}, {}
+
+
+@dataclass
+class Fault:
+    """What happens to the next `count` requests that match, instead of or besides the answer.
+
+    With a `status` or a `body` (or nothing but a match) the request is answered so and not handled; with only
+    `headers`, `delay_s` or `drop` it is handled, and its answer changed. Faults queue: the oldest that matches is used.
+    """
+
+    path: str
+    """A glob over the whole path and over the path below the simulator's prefixes, as received, without the query."""
+    method: str | None = None
+    """Any, if absent."""
+    count: int = 1
+    """0: for ever."""
+    status: int | None = None
+    """Default 200 with a body, else 503; without a body an error is the vendor's own envelope."""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    """A string is sent as it is, any other value as JSON. Content-Type is JSON unless `headers` say otherwise."""
+    delay_s: float = 0.0
+    drop: Literal["before", "after", "truncate"] | None = None
+    """`before`: the connection closes, nothing is applied. `after`: the write is applied, the connection closes.
+    `truncate`: the answer's headers and half of its body, then the connection closes."""
+
+    def matches(self, call: Call, prefixes: Iterable[str]) -> bool:
+        """Say whether the request is one of those meant."""
+        below = [call.path.removeprefix(prefix) for prefix in prefixes if call.path.startswith(prefix)]
+        return self.method in (None, call.method) and any(fnmatchcase(path, self.path) for path in (call.path, *below))
+
+    def answers(self) -> bool:
+        """Say whether the request is answered by the fault and not handled."""
+        changes = self.headers or self.delay_s or self.drop
+        return self.status is not None or self.body is not None or not changes
+
+    def reply(self, error: Callable[[int], ApiError]) -> Reply:
+        """Make the answer; *error* is the vendor's envelope for a status."""
+        if self.body is None:
+            status = self.status or 503
+            # Below 400 it is no error, so there is no envelope.
+            return Reply(status=status) if status < 400 else error_reply(error(status))  # noqa: PLR2004
+        if isinstance(self.body, str):
+            return Reply(self.body.encode(), self.status or 200, {"Content-Type": "application/json"})
+        return json_reply(self.body, self.status or 200)
+
+
+def is_seconds(value: object) -> bool:
+    """Say whether *value*, out of JSON, is a duration."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_headers(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)
+        and isinstance(text, str)
+        and text.isprintable()
+        # The framing is the simulator's: `drop` is the way to break it.
+        and name.lower() not in {"content-length", "transfer-encoding"}
+        for name, text in value.items()
+    )
+
+
+DROPS = ("before", "after", "truncate")
+FAULT_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "path": (lambda v: isinstance(v, str) and v != "", "a glob over the path, such as */destinations*"),
+    "method": (lambda v: isinstance(v, str) and v.isalpha() and v.isupper(), "a method in upper case"),
+    "count": (_is_whole, "a whole number from 0; 0 is for ever"),
+    "status": (lambda v: _is_whole(v) and 200 <= v <= 599, "200 to 599"),  # noqa: PLR2004 - the final statuses
+    "headers": (_are_headers, "an object of texts, without Content-Length and Transfer-Encoding"),
+    "body": (lambda _: True, "text, or any JSON"),
+    "delay_s": (is_seconds, "seconds from 0"),
+    "drop": (lambda v: v in DROPS, " or ".join(DROPS)),
+}
+
+
+def make_fault(keys: Mapping[str, Any]) -> Fault:
+    """Check *keys* and make the fault; null is as good as absent. Raises: ValueError."""
+    for name, value in {"path": None, **keys}.items():
+        if name not in FAULT_KEYS:
+            raise ValueError(f"no key {name!r} in a fault; there are {', '.join(FAULT_KEYS)}")
+        valid, wanted = FAULT_KEYS[name]
+        if not valid(value) and (value is not None or name == "path"):
+            raise ValueError(f"{name} must be {wanted}")
+    return Fault(**{name: value for name, value in keys.items() if value is not None})
+
+
+class Answer(web.StreamResponse):
+    """What `send` sends."""
+
+    bare = False
+    """No Content-Type was given, and aiohttp shall not invent one."""
+
+
+async def strip_content_type(_request: web.Request, response: web.StreamResponse) -> None:
+    """Undo aiohttp's default Content-Type; for `on_response_prepare`."""
+    if isinstance(response, Answer) and response.bare:
+        response.headers.popall("Content-Type", None)
+
+
+async def send(request: web.Request, reply: Reply, *, truncate: bool = False) -> web.StreamResponse:
+    """Send the reply; truncated, all of its headers and half of its body, after which the connection closes."""
+    response = Answer(status=reply.status, headers=reply.headers)
+    response.bare = "Content-Type" not in response.headers
+    chunks, length = ([reply.body], len(reply.body)) if isinstance(reply.body, bytes) else (reply.body, reply.length)
+    if length is not None:
+        response.content_length = length
+    await response.prepare(request)
+    if request.method == "HEAD" or length == 0:
+        return response
+    left = length // 2 if truncate and length is not None else None
+    for chunk in chunks:
+        await response.write(chunk[:left])
+        if left is not None:
+            left -= min(left, len(chunk))
+        # Of a body whose length nobody knows, "half" is its first chunk.
+        if truncate and not left:
+            break
+    if truncate and request.transport:
+        request.transport.close()
+    return response
+
+
+def hang_up(request: web.Request) -> web.StreamResponse:
+    """Close the connection without an answer; aiohttp wants a response all the same."""
+    if request.transport:
+        request.transport.abort()
+    return web.Response()
+
+
+def error_reply(error: ApiError) -> Reply:
+    """Turn the exception into its answer."""
+    if error.body is None:
+        return Reply(status=error.status, headers=error.headers)
+    return json_reply(error.body, error.status, error.headers)
+
+
+def journal_entry(call: Call) -> dict[str, Any]:
+    """Describe the request as received; see `Sandbox.journal`."""
+    headers: dict[str, str] = {}
+    for name, value in call.headers.items():
+        known = next((key for key in headers if key.lower() == name.lower()), None)
+        headers[known or name] = f"{headers[known]}, {value}" if known else value
+    return {
+        "method": call.method,
+        "path": call.path,
+        "query_string": call.query_string,
+        "query": [list(pair) for pair in parse_qsl(call.query_string, keep_blank_values=True)],
+        "headers": headers,
+        "body": "",
+        "body_bytes": 0,
+        "status": None,
+    }
+
+
+def journal_body(body: bytearray) -> dict[str, str]:
+    """Describe the body, cut, as text where it is UTF-8."""
+    head = bytes(body[:JOURNAL_BODY_BYTES])
+    try:
+        # Not final: the cut may go through a character.
+        return {"body": codecs.getincrementaldecoder("utf-8")().decode(head, final=len(body) == len(head))}
+    except UnicodeDecodeError:
+        return {"body": "", "body_base64": base64.b64encode(head).decode()}
