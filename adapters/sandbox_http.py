@@ -31,10 +31,13 @@ class Reply:
     """Bytes of an iterable body; None sends it chunked. Not needed where the body is bytes."""
 
 
-class ApiError(Exception):
-    """Ends a handler with the vendor's error answer; *body* becomes JSON, None sends none."""
+NO_BODY = object()
 
-    def __init__(self, status: int, body: object = None, headers: Mapping[str, str] | None = None) -> None:
+
+class ApiError(Exception):
+    """Ends a handler with the vendor's error answer; *body* becomes JSON, and without one nothing is sent."""
+
+    def __init__(self, status: int, body: object = NO_BODY, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, body)
         self.status, self.body, self.headers = status, body, dict(headers or {})
 
@@ -244,7 +247,7 @@ def hang_up(request: web.Request) -> web.StreamResponse:
 
 def error_reply(error: ApiError) -> Reply:
     """Turn the exception into its answer."""
-    if error.body is None:
+    if error.body is NO_BODY:
         return Reply(status=error.status, headers=error.headers)
     return json_reply(error.body, error.status, error.headers)
 
