@@ -176,7 +176,7 @@ PLANTED: list[tuple[Rule, str, str]] = [
     ),
     (what_is_written.tests_assert, "tests/test_a.py", "def test_nothing():\n    list(range(3))"),
     (what_needs_a_reason.exceptions_to_a_tool_have_a_reason, "adapters/http.py", "import a  # noqa"),
-    (what_needs_a_reason.exceptions_to_a_tool_have_a_reason, "adapters/http.py", "import a  # noqa: F401"),
+    (what_needs_a_reason.exceptions_to_a_tool_have_a_reason, "adapters/http.py", "import a  # noqa: F401, E402"),
     (what_needs_a_reason.exceptions_to_a_tool_have_a_reason, "adapters/http.py", "a = 1  # type: ignore[assignment]"),
     (what_needs_a_reason.exceptions_to_a_tool_have_a_reason, "adapters/http.py", "a = 1  # pragma: no cover"),
     (what_needs_a_reason.exceptions_to_a_tool_have_a_reason, "pyproject.toml", '[tool.ruff.lint]\nignore = ["D"]'),

@@ -10,9 +10,9 @@ from itertools import chain
 from tests.house.tree import Tree, modules, rule
 
 WITH_REASON = [
-    ("noqa", re.compile(r"noqa: [A-Z]+\d+(, ?[A-Z]+\d+)*\W+[A-Za-z`]{2,}")),
+    ("noqa", re.compile(r"noqa: [A-Z]+\d+\b(, ?[A-Z]+\d+\b)*\W+(?![A-Z]+\d+\b)\w..")),
     ("type: ignore", re.compile(r"type: ignore\[[a-z, -]+\]\s+# \S+")),
-    ("pragma: no cover", re.compile(r"pragma: no cover\W+[A-Za-z`]{2,}")),
+    ("pragma: no cover", re.compile(r"pragma: no cover\W+\w..")),
 ]
 IGNORES = re.compile(r'\s+"([A-Z]+\d*"|ignore)|(ignore|"[^"]+") = \["|filterwarnings = .*"ignore|(extend-)?exclude = ')
 
