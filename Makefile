@@ -34,8 +34,8 @@ $(STAMP): requirements.lock pyproject.toml
 run: install  ## the gateway over simulators of every vendor, no credentials needed (LISTEN=127.0.0.1:50051)
 	@$(BIN)/audience-gateway sandbox --listen $(LISTEN)
 
-test: install  ## every test
-	@$(BIN)/python -m pytest -q
+test: install  ## every test (ARGS="-k pages", ARGS="-n auto")
+	@$(BIN)/python -m pytest -q $(ARGS)
 
 check: install  ## format, lint, types, contract, house rules; changes nothing
 	$(BIN)/ruff format --check .
