@@ -30,7 +30,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$audiencegateway/v1/connections.proto\x12\x12\x61udiencegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x04\n\nConnection\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06vendor\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32$.audiencegateway.v1.Connection.StateB\x04\xe2\x41\x01\x03\x12;\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0e\x32\x1e.audiencegateway.v1.CapabilityB\x05\xe2\x41\x02\x03\x06\x12\x36\n\x06limits\x18\x06 \x01(\x0b\x32 .audiencegateway.v1.VendorLimitsB\x04\xe2\x41\x01\x03\x12 \n\x12\x64\x65stination_fields\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11\x65xport_job_fields\x18\x08 \x03(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0evendor_account\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\nstate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"S\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\r\n\tSUSPENDED\x10\x02\x12\x18\n\x14\x43REDENTIALS_REJECTED\x10\x03:[\xea\x41X\n#audiencegateway.internal/Connection\x12\x18\x63onnections/{connection}*\x0b\x63onnections2\nconnection\"\xd6\x01\n\x0cVendorLimits\x12\x1b\n\rmax_page_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10max_upload_bytes\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12%\n\x17max_members_per_request\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12&\n\x18max_audiences_per_export\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12:\n\x11min_poll_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\"R\n\x14GetConnectionRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xe2\x41\x01\x02\xfa\x41%\n#audiencegateway.internal/Connection\"a\n\x16ListConnectionsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"g\n\x17ListConnectionsResponse\x12\x33\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32\x1e.audiencegateway.v1.Connection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x16\x43heckConnectionRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xe2\x41\x01\x02\xfa\x41%\n#audiencegateway.internal/Connection\"\xb1\x01\n\x17\x43heckConnectionResponse\x12*\n\x07latency\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\ncheck_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x16\x63redential_expire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x11SkippedConnection\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x17\n\x0frequired_filter\x18\x03 \x01(\t*\x9d\x06\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12 \n\x1c\x43\x41PABILITY_LIST_DESTINATIONS\x10\x01\x12\x1e\n\x1a\x43\x41PABILITY_GET_DESTINATION\x10\x02\x12!\n\x1d\x43\x41PABILITY_CREATE_DESTINATION\x10\x03\x12!\n\x1d\x43\x41PABILITY_UPDATE_DESTINATION\x10\x04\x12!\n\x1d\x43\x41PABILITY_DELETE_DESTINATION\x10\x05\x12#\n\x1f\x43\x41PABILITY_UNDELETE_DESTINATION\x10\x06\x12%\n!CAPABILITY_QUERY_DELIVERY_METRICS\x10\x07\x12!\n\x1d\x43\x41PABILITY_LIST_SUBSCRIPTIONS\x10\n\x12\x1f\n\x1b\x43\x41PABILITY_GET_SUBSCRIPTION\x10\x0b\x12\"\n\x1e\x43\x41PABILITY_CREATE_SUBSCRIPTION\x10\x0c\x12\"\n\x1e\x43\x41PABILITY_UPDATE_SUBSCRIPTION\x10\r\x12\"\n\x1e\x43\x41PABILITY_DELETE_SUBSCRIPTION\x10\x0e\x12\x1f\n\x1b\x43\x41PABILITY_LIST_EXPORT_JOBS\x10\x14\x12\x1d\n\x19\x43\x41PABILITY_GET_EXPORT_JOB\x10\x15\x12 \n\x1c\x43\x41PABILITY_CREATE_EXPORT_JOB\x10\x16\x12 \n\x1c\x43\x41PABILITY_CANCEL_EXPORT_JOB\x10\x17\x12*\n&CAPABILITY_LIST_EXPORT_JOB_LOG_ENTRIES\x10\x18\x12(\n$CAPABILITY_LIST_EXPORT_JOB_REVISIONS\x10\x19\x12&\n\"CAPABILITY_GET_EXPORT_JOB_REVISION\x10\x1a\x12\"\n\x1e\x43\x41PABILITY_DOWNLOAD_EXPORT_JOB\x10\x1b\x12&\n\"CAPABILITY_UPLOAD_AUDIENCE_MEMBERS\x10\x1c\x32\xbd\x03\n\x11\x43onnectionService\x12\x82\x01\n\rGetConnection\x12(.audiencegateway.v1.GetConnectionRequest\x1a\x1e.audiencegateway.v1.Connection\"\'\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/{name=connections/*}\x12\x83\x01\n\x0fListConnections\x12*.audiencegateway.v1.ListConnectionsRequest\x1a+.audiencegateway.v1.ListConnectionsResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/connections\x12\x9c\x01\n\x0f\x43heckConnection\x12*.audiencegateway.v1.CheckConnectionRequest\x1a+.audiencegateway.v1.CheckConnectionResponse\"0\xda\x41\x04name\x82\xd3\xe4\x93\x02#\"\x1e/v1/{name=connections/*}:check:\x01*B\x89\x01\n\x1binternal.audiencegateway.v1B\x10\x43onnectionsProtoP\x01ZAaudiencegateway.internal/gen/audiencegateway/v1;audiencegatewayv1\xaa\x02\x12\x41udienceGateway.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$audiencegateway/v1/connections.proto\x12\x12\x61udiencegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x04\n\nConnection\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06vendor\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32$.audiencegateway.v1.Connection.StateB\x04\xe2\x41\x01\x03\x12;\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0e\x32\x1e.audiencegateway.v1.CapabilityB\x05\xe2\x41\x02\x03\x06\x12\x36\n\x06limits\x18\x06 \x01(\x0b\x32 .audiencegateway.v1.VendorLimitsB\x04\xe2\x41\x01\x03\x12!\n\x12\x64\x65stination_fields\x18\x07 \x03(\tB\x05\xe2\x41\x02\x03\x06\x12 \n\x11\x65xport_job_fields\x18\x08 \x03(\tB\x05\xe2\x41\x02\x03\x06\x12\x1c\n\x0evendor_account\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\nstate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\"\n\x13subscription_fields\x18\x0b \x03(\tB\x05\xe2\x41\x02\x03\x06\"S\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\r\n\tSUSPENDED\x10\x02\x12\x18\n\x14\x43REDENTIALS_REJECTED\x10\x03:[\xea\x41X\n#audiencegateway.internal/Connection\x12\x18\x63onnections/{connection}*\x0b\x63onnections2\nconnection\"R\n\x14GetConnectionRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xe2\x41\x01\x02\xfa\x41%\n#audiencegateway.internal/Connection\"a\n\x16ListConnectionsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"g\n\x17ListConnectionsResponse\x12\x33\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32\x1e.audiencegateway.v1.Connection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x16\x43heckConnectionRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xe2\x41\x01\x02\xfa\x41%\n#audiencegateway.internal/Connection\"\xb1\x01\n\x17\x43heckConnectionResponse\x12*\n\x07latency\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\ncheck_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x16\x63redential_expire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd6\x01\n\x0cVendorLimits\x12\x1b\n\rmax_page_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10max_upload_bytes\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12%\n\x17max_members_per_request\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12&\n\x18max_audiences_per_export\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12:\n\x11min_poll_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\"\x8a\x01\n\x11SkippedConnection\x12@\n\nconnection\x18\x01 \x01(\tB,\xe2\x41\x01\x03\xfa\x41%\n#audiencegateway.internal/Connection\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\x0frequired_filter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03*\x9d\x06\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12 \n\x1c\x43\x41PABILITY_LIST_DESTINATIONS\x10\x01\x12\x1e\n\x1a\x43\x41PABILITY_GET_DESTINATION\x10\x02\x12!\n\x1d\x43\x41PABILITY_CREATE_DESTINATION\x10\x03\x12!\n\x1d\x43\x41PABILITY_UPDATE_DESTINATION\x10\x04\x12!\n\x1d\x43\x41PABILITY_DELETE_DESTINATION\x10\x05\x12#\n\x1f\x43\x41PABILITY_UNDELETE_DESTINATION\x10\x06\x12%\n!CAPABILITY_QUERY_DELIVERY_METRICS\x10\x07\x12!\n\x1d\x43\x41PABILITY_LIST_SUBSCRIPTIONS\x10\n\x12\x1f\n\x1b\x43\x41PABILITY_GET_SUBSCRIPTION\x10\x0b\x12\"\n\x1e\x43\x41PABILITY_CREATE_SUBSCRIPTION\x10\x0c\x12\"\n\x1e\x43\x41PABILITY_UPDATE_SUBSCRIPTION\x10\r\x12\"\n\x1e\x43\x41PABILITY_DELETE_SUBSCRIPTION\x10\x0e\x12\x1f\n\x1b\x43\x41PABILITY_LIST_EXPORT_JOBS\x10\x14\x12\x1d\n\x19\x43\x41PABILITY_GET_EXPORT_JOB\x10\x15\x12 \n\x1c\x43\x41PABILITY_CREATE_EXPORT_JOB\x10\x16\x12 \n\x1c\x43\x41PABILITY_CANCEL_EXPORT_JOB\x10\x17\x12*\n&CAPABILITY_LIST_EXPORT_JOB_LOG_ENTRIES\x10\x18\x12(\n$CAPABILITY_LIST_EXPORT_JOB_REVISIONS\x10\x19\x12&\n\"CAPABILITY_GET_EXPORT_JOB_REVISION\x10\x1a\x12\"\n\x1e\x43\x41PABILITY_DOWNLOAD_EXPORT_JOB\x10\x1b\x12&\n\"CAPABILITY_UPLOAD_AUDIENCE_MEMBERS\x10\x1c\x32\xc0\x03\n\x11\x43onnectionService\x12\x82\x01\n\rGetConnection\x12(.audiencegateway.v1.GetConnectionRequest\x1a\x1e.audiencegateway.v1.Connection\"\'\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/{name=connections/*}\x12\x86\x01\n\x0fListConnections\x12*.audiencegateway.v1.ListConnectionsRequest\x1a+.audiencegateway.v1.ListConnectionsResponse\"\x1a\xda\x41\x00\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/connections\x12\x9c\x01\n\x0f\x43heckConnection\x12*.audiencegateway.v1.CheckConnectionRequest\x1a+.audiencegateway.v1.CheckConnectionResponse\"0\xda\x41\x04name\x82\xd3\xe4\x93\x02#\"\x1e/v1/{name=connections/*}:check:\x01*B\x89\x01\n\x1binternal.audiencegateway.v1B\x10\x43onnectionsProtoP\x01ZAaudiencegateway.internal/gen/audiencegateway/v1;audiencegatewayv1\xaa\x02\x12\x41udienceGateway.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,25 +51,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONNECTION'].fields_by_name['limits']._loaded_options = None
   _globals['_CONNECTION'].fields_by_name['limits']._serialized_options = b'\342A\001\003'
   _globals['_CONNECTION'].fields_by_name['destination_fields']._loaded_options = None
-  _globals['_CONNECTION'].fields_by_name['destination_fields']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTION'].fields_by_name['destination_fields']._serialized_options = b'\342A\002\003\006'
   _globals['_CONNECTION'].fields_by_name['export_job_fields']._loaded_options = None
-  _globals['_CONNECTION'].fields_by_name['export_job_fields']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTION'].fields_by_name['export_job_fields']._serialized_options = b'\342A\002\003\006'
   _globals['_CONNECTION'].fields_by_name['vendor_account']._loaded_options = None
   _globals['_CONNECTION'].fields_by_name['vendor_account']._serialized_options = b'\342A\001\003'
   _globals['_CONNECTION'].fields_by_name['state_time']._loaded_options = None
   _globals['_CONNECTION'].fields_by_name['state_time']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTION'].fields_by_name['subscription_fields']._loaded_options = None
+  _globals['_CONNECTION'].fields_by_name['subscription_fields']._serialized_options = b'\342A\002\003\006'
   _globals['_CONNECTION']._loaded_options = None
   _globals['_CONNECTION']._serialized_options = b'\352AX\n#audiencegateway.internal/Connection\022\030connections/{connection}*\013connections2\nconnection'
-  _globals['_VENDORLIMITS'].fields_by_name['max_page_size']._loaded_options = None
-  _globals['_VENDORLIMITS'].fields_by_name['max_page_size']._serialized_options = b'\342A\001\003'
-  _globals['_VENDORLIMITS'].fields_by_name['max_upload_bytes']._loaded_options = None
-  _globals['_VENDORLIMITS'].fields_by_name['max_upload_bytes']._serialized_options = b'\342A\001\003'
-  _globals['_VENDORLIMITS'].fields_by_name['max_members_per_request']._loaded_options = None
-  _globals['_VENDORLIMITS'].fields_by_name['max_members_per_request']._serialized_options = b'\342A\001\003'
-  _globals['_VENDORLIMITS'].fields_by_name['max_audiences_per_export']._loaded_options = None
-  _globals['_VENDORLIMITS'].fields_by_name['max_audiences_per_export']._serialized_options = b'\342A\001\003'
-  _globals['_VENDORLIMITS'].fields_by_name['min_poll_interval']._loaded_options = None
-  _globals['_VENDORLIMITS'].fields_by_name['min_poll_interval']._serialized_options = b'\342A\001\003'
   _globals['_GETCONNECTIONREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETCONNECTIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A%\n#audiencegateway.internal/Connection'
   _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -80,32 +72,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCONNECTIONSREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
   _globals['_CHECKCONNECTIONREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CHECKCONNECTIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A%\n#audiencegateway.internal/Connection'
+  _globals['_VENDORLIMITS'].fields_by_name['max_page_size']._loaded_options = None
+  _globals['_VENDORLIMITS'].fields_by_name['max_page_size']._serialized_options = b'\342A\001\003'
+  _globals['_VENDORLIMITS'].fields_by_name['max_upload_bytes']._loaded_options = None
+  _globals['_VENDORLIMITS'].fields_by_name['max_upload_bytes']._serialized_options = b'\342A\001\003'
+  _globals['_VENDORLIMITS'].fields_by_name['max_members_per_request']._loaded_options = None
+  _globals['_VENDORLIMITS'].fields_by_name['max_members_per_request']._serialized_options = b'\342A\001\003'
+  _globals['_VENDORLIMITS'].fields_by_name['max_audiences_per_export']._loaded_options = None
+  _globals['_VENDORLIMITS'].fields_by_name['max_audiences_per_export']._serialized_options = b'\342A\001\003'
+  _globals['_VENDORLIMITS'].fields_by_name['min_poll_interval']._loaded_options = None
+  _globals['_VENDORLIMITS'].fields_by_name['min_poll_interval']._serialized_options = b'\342A\001\003'
+  _globals['_SKIPPEDCONNECTION'].fields_by_name['connection']._loaded_options = None
+  _globals['_SKIPPEDCONNECTION'].fields_by_name['connection']._serialized_options = b'\342A\001\003\372A%\n#audiencegateway.internal/Connection'
+  _globals['_SKIPPEDCONNECTION'].fields_by_name['reason']._loaded_options = None
+  _globals['_SKIPPEDCONNECTION'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_SKIPPEDCONNECTION'].fields_by_name['required_filter']._loaded_options = None
+  _globals['_SKIPPEDCONNECTION'].fields_by_name['required_filter']._serialized_options = b'\342A\001\003'
   _globals['_CONNECTIONSERVICE'].methods_by_name['GetConnection']._loaded_options = None
   _globals['_CONNECTIONSERVICE'].methods_by_name['GetConnection']._serialized_options = b'\332A\004name\202\323\344\223\002\032\022\030/v1/{name=connections/*}'
   _globals['_CONNECTIONSERVICE'].methods_by_name['ListConnections']._loaded_options = None
-  _globals['_CONNECTIONSERVICE'].methods_by_name['ListConnections']._serialized_options = b'\202\323\344\223\002\021\022\017/v1/connections'
+  _globals['_CONNECTIONSERVICE'].methods_by_name['ListConnections']._serialized_options = b'\332A\000\202\323\344\223\002\021\022\017/v1/connections'
   _globals['_CONNECTIONSERVICE'].methods_by_name['CheckConnection']._loaded_options = None
   _globals['_CONNECTIONSERVICE'].methods_by_name['CheckConnection']._serialized_options = b'\332A\004name\202\323\344\223\002#\"\036/v1/{name=connections/*}:check:\001*'
-  _globals['_CAPABILITY']._serialized_start=1684
-  _globals['_CAPABILITY']._serialized_end=2481
+  _globals['_CAPABILITY']._serialized_start=1781
+  _globals['_CAPABILITY']._serialized_end=2578
   _globals['_CONNECTION']._serialized_start=241
-  _globals['_CONNECTION']._serialized_end=828
-  _globals['_CONNECTION_STATE']._serialized_start=652
-  _globals['_CONNECTION_STATE']._serialized_end=735
-  _globals['_VENDORLIMITS']._serialized_start=831
-  _globals['_VENDORLIMITS']._serialized_end=1045
-  _globals['_GETCONNECTIONREQUEST']._serialized_start=1047
-  _globals['_GETCONNECTIONREQUEST']._serialized_end=1129
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=1131
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1228
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1230
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1333
-  _globals['_CHECKCONNECTIONREQUEST']._serialized_start=1335
-  _globals['_CHECKCONNECTIONREQUEST']._serialized_end=1419
-  _globals['_CHECKCONNECTIONRESPONSE']._serialized_start=1422
-  _globals['_CHECKCONNECTIONRESPONSE']._serialized_end=1599
-  _globals['_SKIPPEDCONNECTION']._serialized_start=1601
-  _globals['_SKIPPEDCONNECTION']._serialized_end=1681
-  _globals['_CONNECTIONSERVICE']._serialized_start=2484
-  _globals['_CONNECTIONSERVICE']._serialized_end=2929
+  _globals['_CONNECTION']._serialized_end=866
+  _globals['_CONNECTION_STATE']._serialized_start=690
+  _globals['_CONNECTION_STATE']._serialized_end=773
+  _globals['_GETCONNECTIONREQUEST']._serialized_start=868
+  _globals['_GETCONNECTIONREQUEST']._serialized_end=950
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=952
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1049
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1051
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1154
+  _globals['_CHECKCONNECTIONREQUEST']._serialized_start=1156
+  _globals['_CHECKCONNECTIONREQUEST']._serialized_end=1240
+  _globals['_CHECKCONNECTIONRESPONSE']._serialized_start=1243
+  _globals['_CHECKCONNECTIONRESPONSE']._serialized_end=1420
+  _globals['_VENDORLIMITS']._serialized_start=1423
+  _globals['_VENDORLIMITS']._serialized_end=1637
+  _globals['_SKIPPEDCONNECTION']._serialized_start=1640
+  _globals['_SKIPPEDCONNECTION']._serialized_end=1778
+  _globals['_CONNECTIONSERVICE']._serialized_start=2581
+  _globals['_CONNECTIONSERVICE']._serialized_end=3029
 # @@protoc_insertion_point(module_scope)

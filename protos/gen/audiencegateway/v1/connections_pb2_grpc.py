@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ConnectionServiceStub(object):
-    """Read-only view of the vendor tenants that the operator configured.
+    """The vendor accounts that the operator configured. Read-only: a connection is made, changed and removed in
+    the gateway's configuration, and never shows a secret.
     """
 
     def __init__(self, channel):
@@ -53,23 +54,28 @@ class ConnectionServiceStub(object):
 
 
 class ConnectionServiceServicer(object):
-    """Read-only view of the vendor tenants that the operator configured.
+    """The vendor accounts that the operator configured. Read-only: a connection is made, changed and removed in
+    the gateway's configuration, and never shows a secret.
     """
 
     def GetConnection(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Reads one connection, from the gateway's memory: no vendor is called. NOT_FOUND CONNECTION_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListConnections(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Lists the connections that the caller may use, by name. No vendor is called.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckConnection(self, request, context):
-        """Calls the vendor once with the stored credentials. Never cached.
+        """Calls the vendor once with the stored credentials; the answer is never cached. OK means that they work.
+        What is wrong otherwise is the error: FAILED_PRECONDITION VENDOR_CREDENTIALS_REJECTED or
+        VENDOR_PERMISSION_MISSING, UNAVAILABLE VENDOR_UNAVAILABLE, DEADLINE_EXCEEDED VENDOR_TIMEOUT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,7 +108,8 @@ def add_ConnectionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConnectionService(object):
-    """Read-only view of the vendor tenants that the operator configured.
+    """The vendor accounts that the operator configured. Read-only: a connection is made, changed and removed in
+    the gateway's configuration, and never shows a secret.
     """
 
     @staticmethod

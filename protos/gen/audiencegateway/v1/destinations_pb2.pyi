@@ -34,26 +34,27 @@ class _DestinationViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Desti
     DESTINATION_VIEW_UNSPECIFIED: _DestinationView.ValueType  # 0
     """BASIC."""
     DESTINATION_VIEW_BASIC: _DestinationView.ValueType  # 1
-    """One vendor call."""
+    """All but vendor_extras and running_export_job, for one vendor call."""
     DESTINATION_VIEW_FULL: _DestinationView.ValueType  # 2
-    """Adds vendor_extras and running_export_job; may cost a second vendor call,
-    whose failure fails the request.
-    """
+    """All. May cost a second vendor call for each destination, whose failure fails the request."""
 
-class DestinationView(_DestinationView, metaclass=_DestinationViewEnumTypeWrapper): ...
+class DestinationView(_DestinationView, metaclass=_DestinationViewEnumTypeWrapper):
+    """How much of a destination to answer."""
 
 DESTINATION_VIEW_UNSPECIFIED: DestinationView.ValueType  # 0
 """BASIC."""
 DESTINATION_VIEW_BASIC: DestinationView.ValueType  # 1
-"""One vendor call."""
+"""All but vendor_extras and running_export_job, for one vendor call."""
 DESTINATION_VIEW_FULL: DestinationView.ValueType  # 2
-"""Adds vendor_extras and running_export_job; may cost a second vendor call,
-whose failure fails the request.
-"""
+"""All. May cost a second vendor call for each destination, whose failure fails the request."""
 Global___DestinationView: _TypeAlias = DestinationView  # noqa: Y015
 
 @_typing.final
 class Destination(_message.Message):
+    """What the vendor sends audiences to: a Meiro segment export destination, a mediarithmics document import for
+    user segments, an Adobe dataset on the profile union schema, or a Segment destination.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     class _State:
@@ -63,19 +64,25 @@ class Destination(_message.Message):
     class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Destination._State.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: Destination._State.ValueType  # 0
+        """Not used."""
         ACTIVE: Destination._State.ValueType  # 1
+        """Audiences can be sent to it."""
         SUSPENDED: Destination._State.ValueType  # 2
         """`disabled` is true."""
         DELETED: Destination._State.ValueType  # 3
+        """Deleted. Undelete brings it back where the vendor can."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """May receive new values."""
+        """Whether audiences can be sent to it. New values may come."""
 
     STATE_UNSPECIFIED: Destination.State.ValueType  # 0
+    """Not used."""
     ACTIVE: Destination.State.ValueType  # 1
+    """Audiences can be sent to it."""
     SUSPENDED: Destination.State.ValueType  # 2
     """`disabled` is true."""
     DELETED: Destination.State.ValueType  # 3
+    """Deleted. Undelete brings it back where the vendor can."""
 
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
@@ -97,49 +104,73 @@ class Destination(_message.Message):
     UNAPPLIED_FIELDS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """`connections/{connection}/destinations/{destination}`. On Create: empty, the vendor assigns the id."""
     display_name: _builtins.str
+    """For people. mediarithmics and Adobe require it on Create; empty elsewhere leaves the naming to the vendor."""
     description: _builtins.str
+    """For people. Meiro and Adobe."""
     disabled: _builtins.bool
-    """Unset means enabled, so that a plain Create yields a working destination."""
+    """Whether the vendor is to send nothing to it. Unset is enabled, so that a plain Create makes a destination
+    that works; to enable by Update, name it in the mask. Meiro and Segment.
+    """
     state: Global___Destination.State.ValueType
+    """Whether audiences can be sent to it."""
     running_export_job: _builtins.str
-    """Newest job of this destination that is not in a final state. FULL view only."""
+    """Newest job to this destination that is not in a final state. FULL view only; empty there: none runs."""
     etag: _builtins.str
-    """Weak: a hash of the fields a caller may write, equal from List, Get and
-    Update.
+    """Weak: a hash of the fields a caller may write, equal from List, Get and Update. On Update, if set: has to
+    be the present one, else ABORTED ETAG_MISMATCH. Ignored on Create.
     """
     @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made. Meiro (which names no time zone: taken as UTC) and Adobe."""
+
     @_builtins.property
-    def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it last changed. Adobe."""
+
     @_builtins.property
-    def delete_time(self) -> _timestamp_pb2.Timestamp: ...
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was deleted, where the vendor says so."""
+
     @_builtins.property
-    def purge_time(self) -> _timestamp_pb2.Timestamp: ...
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """When the vendor removes a deleted one for good, where the vendor says so."""
+
     @_builtins.property
-    def last_export_time(self) -> _timestamp_pb2.Timestamp: ...
+    def last_export_time(self) -> _timestamp_pb2.Timestamp:
+        """When audiences were last sent to it, where the vendor says so. Meiro."""
+
     @_builtins.property
-    def meiro(self) -> _vendor_config_pb2.MeiroDestinationConfig: ...
+    def meiro(self) -> _vendor_config_pb2.MeiroDestinationConfig:
+        """Connections to Meiro."""
+
     @_builtins.property
-    def mediarithmics(self) -> _vendor_config_pb2.MediarithmicsDestinationConfig: ...
+    def mediarithmics(self) -> _vendor_config_pb2.MediarithmicsDestinationConfig:
+        """Connections to mediarithmics."""
+
     @_builtins.property
-    def adobe(self) -> _vendor_config_pb2.AdobeDestinationConfig: ...
+    def adobe(self) -> _vendor_config_pb2.AdobeDestinationConfig:
+        """Connections to Adobe Experience Platform."""
+
     @_builtins.property
-    def segment(self) -> _vendor_config_pb2.SegmentDestinationConfig: ...
+    def segment(self) -> _vendor_config_pb2.SegmentDestinationConfig:
+        """Connections to Segment; required on Create."""
+
     @_builtins.property
     def custom(self) -> _struct_pb2.Struct:
-        """Of a third-party adapter, which documents its own keys."""
+        """Connections to a third-party adapter, which documents its own keys."""
 
     @_builtins.property
     def vendor_extras(self) -> _struct_pb2.Struct:
-        """Vendor fields that v1 does not model, redacted. FULL view only. No
-        stability promise.
+        """The vendor's fields that have no place above, under the vendor's names, secrets redacted. FULL view only.
+        What is in it may change at any time.
         """
 
     @_builtins.property
     def unapplied_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Settings that the vendor took and dropped (read-only there). Only in the
-        answer of an Update.
+        """Paths of settings that the vendor took and dropped, because they are read-only there, for example
+        `segment.settings.apiHost`. Only in the answer of an Update.
         """
 
     def __init__(
@@ -177,6 +208,10 @@ Global___Destination: _TypeAlias = Destination  # noqa: Y015
 
 @_typing.final
 class Subscription(_message.Message):
+    """What makes a destination act on data: a Segment destination subscription, which runs an action when its
+    trigger matches, or moves a Reverse ETL model.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -187,15 +222,31 @@ class Subscription(_message.Message):
     VENDOR_EXTRAS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """`connections/{connection}/destinations/{destination}/subscriptions/{subscription}`. On Create: empty, the
+    vendor assigns the id.
+    """
     display_name: _builtins.str
+    """For people."""
     disabled: _builtins.bool
+    """Whether it is to do nothing. Unset is enabled; to enable by Update, name it in the mask."""
     etag: _builtins.str
+    """Weak: a hash of the fields a caller may write, equal from List, Get and Update. On Update, if set: has to
+    be the present one, else ABORTED ETAG_MISMATCH. Ignored on Create.
+    """
     @_builtins.property
-    def segment(self) -> _vendor_config_pb2.SegmentSubscriptionConfig: ...
+    def segment(self) -> _vendor_config_pb2.SegmentSubscriptionConfig:
+        """Connections to Segment; required on Create."""
+
     @_builtins.property
-    def custom(self) -> _struct_pb2.Struct: ...
+    def custom(self) -> _struct_pb2.Struct:
+        """Connections to a third-party adapter, which documents its own keys."""
+
     @_builtins.property
-    def vendor_extras(self) -> _struct_pb2.Struct: ...
+    def vendor_extras(self) -> _struct_pb2.Struct:
+        """The vendor's fields that have no place above, under the vendor's names, secrets redacted. What is in it
+        may change at any time.
+        """
+
     def __init__(
         self,
         *,
@@ -219,12 +270,16 @@ Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
 
 @_typing.final
 class GetDestinationRequest(_message.Message):
+    """Request of GetDestination."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """`connections/{connection}/destinations/{destination}`."""
     view: Global___DestinationView.ValueType
+    """How much to answer. Unset: BASIC."""
     def __init__(
         self,
         *,
@@ -241,6 +296,8 @@ Global___GetDestinationRequest: _TypeAlias = GetDestinationRequest  # noqa: Y015
 
 @_typing.final
 class ListDestinationsRequest(_message.Message):
+    """Request of ListDestinations."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARENT_FIELD_NUMBER: _builtins.int
@@ -251,20 +308,29 @@ class ListDestinationsRequest(_message.Message):
     SHOW_DELETED_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`connections/{connection}` or `connections/-`."""
+    """`connections/{connection}`, or `connections/-` for all."""
     page_size: _builtins.int
-    """Default 50, maximum 500 (larger is coerced). Fewer, even none, may be
-    returned before the end.
+    """How many to return at most. 0: 50; more than 500 counts as 500; negative is INVALID_ARGUMENT. Fewer, even
+    none, may come before the end.
     """
     page_token: _builtins.str
+    """`next_page_token` of the answer before, with the other fields but `page_size` unchanged; empty for the
+    first page.
+    """
     filter: _builtins.str
-    """AIP-160 subset: AND over `state`, `disabled`, `display_name`."""
+    """Over `state` (`=`, `!=`), `disabled` (`=`, `!=`) and `display_name` (`=`, `!=`, and `:` for contains), for
+    example `disabled = false AND display_name:"crm"`. `state = DELETED` lists deleted ones alone and needs no
+    `show_deleted`. Empty: all.
+    """
     order_by: _builtins.str
-    """`display_name` or `create_time`, optional ` desc`. Rejected when parent
-    is `connections/-`.
+    """`display_name` or `create_time`, with ` desc` for descending, where the vendor sorts by it (Meiro, Adobe);
+    else INVALID_ARGUMENT INVALID_ORDER_BY, as always over `connections/-`. Empty: an order that does not
+    change between pages.
     """
     show_deleted: _builtins.bool
+    """Whether to list deleted destinations too, after the others. Vendors without undelete have none to show."""
     view: Global___DestinationView.ValueType
+    """How much to answer of each. Unset: BASIC."""
     def __init__(
         self,
         *,
@@ -286,6 +352,8 @@ Global___ListDestinationsRequest: _TypeAlias = ListDestinationsRequest  # noqa: 
 
 @_typing.final
 class ListDestinationsResponse(_message.Message):
+    """Answer of ListDestinations."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DESTINATIONS_FIELD_NUMBER: _builtins.int
@@ -293,17 +361,21 @@ class ListDestinationsResponse(_message.Message):
     UNREACHABLE_FIELD_NUMBER: _builtins.int
     SKIPPED_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty at the end, and only there."""
     @_builtins.property
-    def destinations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Destination]: ...
+    def destinations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Destination]:
+        """Under their own connections' names, also over `connections/-`."""
+
     @_builtins.property
     def unreachable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Connections (at most 100) that could not be read for this page.
-        Other resource kinds may be added.
+        """Over `connections/-`: names of the connections (at most 100) that could not be read for this page. Each is
+        tried again on the next page and given up after failing on two in a row; ask it alone to see its error.
+        Names of other kinds of resources may come.
         """
 
     @_builtins.property
     def skipped(self) -> _containers.RepeatedCompositeFieldContainer[_connections_pb2.SkippedConnection]:
-        """Connections left out on purpose, with what would bring them in."""
+        """Over `connections/-`: connections left out on purpose, with what would bring them in."""
 
     def __init__(
         self,
@@ -323,6 +395,8 @@ Global___ListDestinationsResponse: _TypeAlias = ListDestinationsResponse  # noqa
 
 @_typing.final
 class CreateDestinationRequest(_message.Message):
+    """Request of CreateDestination."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PARENT_FIELD_NUMBER: _builtins.int
@@ -330,10 +404,17 @@ class CreateDestinationRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
+    """`connections/{connection}`."""
     request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
     validate_only: _builtins.bool
+    """Check everything that can be checked, change nothing, and answer with the destination as it would be,
+    without a name. Adobe checks it too (its own dry run); the other vendors are sent nothing.
+    """
     @_builtins.property
-    def destination(self) -> Global___Destination: ...
+    def destination(self) -> Global___Destination:
+        """What to make. A field that the vendor can't carry is INVALID_ARGUMENT FIELD_NOT_SUPPORTED_BY_VENDOR."""
+
     def __init__(
         self,
         *,
@@ -352,6 +433,8 @@ Global___CreateDestinationRequest: _TypeAlias = CreateDestinationRequest  # noqa
 
 @_typing.final
 class UpdateDestinationRequest(_message.Message):
+    """Request of UpdateDestination."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DESTINATION_FIELD_NUMBER: _builtins.int
@@ -359,11 +442,21 @@ class UpdateDestinationRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
     validate_only: _builtins.bool
+    """Check everything that can be checked in the gateway, change nothing, and answer with the destination as it
+    would be.
+    """
     @_builtins.property
-    def destination(self) -> Global___Destination: ...
+    def destination(self) -> Global___Destination:
+        """`name` says which one; the other fields are the new values."""
+
     @_builtins.property
-    def update_mask(self) -> _field_mask_pb2.FieldMask: ...
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths of the fields to write, for example `display_name` or `meiro.settings`. Unset: those that are
+        populated; `*`: all. See Updates in connections.proto.
+        """
+
     def __init__(
         self,
         *,
@@ -382,6 +475,8 @@ Global___UpdateDestinationRequest: _TypeAlias = UpdateDestinationRequest  # noqa
 
 @_typing.final
 class DeleteDestinationRequest(_message.Message):
+    """Request of DeleteDestination."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -391,14 +486,19 @@ class DeleteDestinationRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """`connections/{connection}/destinations/{destination}`."""
     etag: _builtins.str
+    """If set: has to be the present one, else ABORTED ETAG_MISMATCH."""
     allow_missing: _builtins.bool
+    """Whether one that is not there is fine: OK, with a destination that has only its name."""
     force: _builtins.bool
-    """Delete although there are subscriptions. Without it their presence is
+    """Delete although there are subscriptions, which go with it. Without it their presence is
     FAILED_PRECONDITION DESTINATION_HAS_SUBSCRIPTIONS.
     """
     validate_only: _builtins.bool
+    """Check everything that can be checked in the gateway, change nothing, and answer as if it were deleted."""
     request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
     def __init__(
         self,
         *,
@@ -419,14 +519,19 @@ Global___DeleteDestinationRequest: _TypeAlias = DeleteDestinationRequest  # noqa
 
 @_typing.final
 class UndeleteDestinationRequest(_message.Message):
+    """Request of UndeleteDestination."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """`connections/{connection}/destinations/{destination}`."""
     validate_only: _builtins.bool
+    """Check everything that can be checked in the gateway, change nothing, and answer as if it were back."""
     request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
     def __init__(
         self,
         *,
@@ -444,6 +549,8 @@ Global___UndeleteDestinationRequest: _TypeAlias = UndeleteDestinationRequest  # 
 
 @_typing.final
 class QueryDeliveryMetricsRequest(_message.Message):
+    """Request of QueryDeliveryMetrics."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     class _Granularity:
@@ -453,26 +560,45 @@ class QueryDeliveryMetricsRequest(_message.Message):
     class _GranularityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[QueryDeliveryMetricsRequest._Granularity.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         GRANULARITY_UNSPECIFIED: QueryDeliveryMetricsRequest._Granularity.ValueType  # 0
+        """MINUTE."""
         MINUTE: QueryDeliveryMetricsRequest._Granularity.ValueType  # 1
+        """To the minute."""
         HOUR: QueryDeliveryMetricsRequest._Granularity.ValueType  # 2
+        """To the hour."""
         DAY: QueryDeliveryMetricsRequest._Granularity.ValueType  # 3
+        """To the day."""
 
-    class Granularity(_Granularity, metaclass=_GranularityEnumTypeWrapper): ...
+    class Granularity(_Granularity, metaclass=_GranularityEnumTypeWrapper):
+        """How exact the limits of the interval are. Segment: MINUTE takes at most 4 hours, beginning at most 48 hours
+        ago; HOUR 7 days, beginning at most 7 days ago; DAY 14 days, beginning at most 14 days ago. More is
+        INVALID_ARGUMENT REJECTED_BY_VENDOR.
+        """
+
     GRANULARITY_UNSPECIFIED: QueryDeliveryMetricsRequest.Granularity.ValueType  # 0
+    """MINUTE."""
     MINUTE: QueryDeliveryMetricsRequest.Granularity.ValueType  # 1
+    """To the minute."""
     HOUR: QueryDeliveryMetricsRequest.Granularity.ValueType  # 2
+    """To the hour."""
     DAY: QueryDeliveryMetricsRequest.Granularity.ValueType  # 3
+    """To the day."""
 
     NAME_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
     GRANULARITY_FIELD_NUMBER: _builtins.int
     SOURCE_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """`connections/{connection}/destinations/{destination}`."""
     granularity: Global___QueryDeliveryMetricsRequest.Granularity.ValueType
+    """How exact the limits of the interval are. Unset: MINUTE."""
     source_id: _builtins.str
-    """Segment: default the destination's source."""
+    """The vendor's id of the source whose events are counted. Empty: the destination's own source."""
     @_builtins.property
-    def interval(self) -> _interval_pb2.Interval: ...
+    def interval(self) -> _interval_pb2.Interval:
+        """From start (inclusive) to end (exclusive). Unset end: now. Unset start: 1 hour (MINUTE), 7 days (HOUR) or
+        14 days (DAY) before the end, one minute less where that is the vendor's limit.
+        """
+
     def __init__(
         self,
         *,
@@ -491,17 +617,22 @@ Global___QueryDeliveryMetricsRequest: _TypeAlias = QueryDeliveryMetricsRequest  
 
 @_typing.final
 class QueryDeliveryMetricsResponse(_message.Message):
+    """Answer of QueryDeliveryMetrics."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     METRICS_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
     GRANULARITY_FIELD_NUMBER: _builtins.int
     granularity: Global___QueryDeliveryMetricsRequest.Granularity.ValueType
+    """What the vendor was really asked for, defaults filled in."""
     @_builtins.property
-    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeliveryMetric]: ...
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeliveryMetric]:
+        """One total a metric, over the whole interval."""
+
     @_builtins.property
     def interval(self) -> _interval_pb2.Interval:
-        """What was really asked of the vendor, defaults filled in."""
+        """What the vendor was really asked for, defaults filled in."""
 
     def __init__(
         self,
@@ -519,7 +650,205 @@ class QueryDeliveryMetricsResponse(_message.Message):
 Global___QueryDeliveryMetricsResponse: _TypeAlias = QueryDeliveryMetricsResponse  # noqa: Y015
 
 @_typing.final
+class GetSubscriptionRequest(_message.Message):
+    """Request of GetSubscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`connections/{connection}/destinations/{destination}/subscriptions/{subscription}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSubscriptionRequest: _TypeAlias = GetSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class ListSubscriptionsRequest(_message.Message):
+    """Request of ListSubscriptions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`connections/{connection}/destinations/{destination}`."""
+    page_size: _builtins.int
+    """How many to return at most. 0: 50; more than 500 counts as 500; negative is INVALID_ARGUMENT. Fewer, even
+    none, may come before the end.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the answer before, with the same parent; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscriptionsRequest: _TypeAlias = ListSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class ListSubscriptionsResponse(_message.Message):
+    """Answer of ListSubscriptions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end, and only there."""
+    @_builtins.property
+    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subscription]:
+        """In the vendor's order."""
+
+    def __init__(
+        self,
+        *,
+        subscriptions: _abc.Iterable[Global___Subscription] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "subscriptions", b"subscriptions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscriptionsResponse: _TypeAlias = ListSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
+class CreateSubscriptionRequest(_message.Message):
+    """Request of CreateSubscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`connections/{connection}/destinations/{destination}`."""
+    request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
+    validate_only: _builtins.bool
+    """Check everything that can be checked in the gateway, change nothing, and answer with the subscription as it
+    would be, without a name.
+    """
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """What to make."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        subscription: Global___Subscription | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateSubscriptionRequest: _TypeAlias = CreateSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class UpdateSubscriptionRequest(_message.Message):
+    """Request of UpdateSubscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Check everything that can be checked in the gateway, change nothing, and answer with the subscription as it
+    would be.
+    """
+    request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """`name` says which one; the other fields are the new values."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Paths of the fields to write, for example `disabled` or `segment.trigger`. Unset: those that are populated;
+        `*`: all. See Updates in connections.proto.
+        """
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "subscription", b"subscription", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSubscriptionRequest: _TypeAlias = UpdateSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSubscriptionRequest(_message.Message):
+    """Request of DeleteSubscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`connections/{connection}/destinations/{destination}/subscriptions/{subscription}`."""
+    etag: _builtins.str
+    """If set: has to be the present one, else ABORTED ETAG_MISMATCH."""
+    allow_missing: _builtins.bool
+    """Whether one that is not there is fine: OK, with a subscription that has only its name."""
+    request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSubscriptionRequest: _TypeAlias = DeleteSubscriptionRequest  # noqa: Y015
+
+@_typing.final
 class DeliveryMetric(_message.Message):
+    """One thing that the vendor counts or measures."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -546,11 +875,17 @@ class DeliveryMetric(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     BREAKDOWN_FIELD_NUMBER: _builtins.int
     metric: _builtins.str
-    """Vendor metric name, for example `successes`."""
+    """The vendor's name of it. Segment: `successes`, `expired`, `discarded`, `retried`, `time_to_success`,
+    `time_to_first_attempt`, and any that it adds.
+    """
     total: _builtins.float
-    """A count, or milliseconds for the `time_to_…` metrics: the vendor's number."""
+    """A count, or milliseconds for the `time_to_…` metrics: the vendor's number as it is."""
     @_builtins.property
-    def breakdown(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
+    def breakdown(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Parts and kinds of the total under the vendor's names, for example `successes_after_retry` or
+        `time_to_success_p95`. Empty where the vendor gives none.
+        """
+
     def __init__(
         self,
         *,
@@ -565,157 +900,3 @@ class DeliveryMetric(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeliveryMetric: _TypeAlias = DeliveryMetric  # noqa: Y015
-
-@_typing.final
-class GetSubscriptionRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetSubscriptionRequest: _TypeAlias = GetSubscriptionRequest  # noqa: Y015
-
-@_typing.final
-class ListSubscriptionsRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PARENT_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    parent: _builtins.str
-    page_size: _builtins.int
-    page_token: _builtins.str
-    def __init__(
-        self,
-        *,
-        parent: _builtins.str = ...,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListSubscriptionsRequest: _TypeAlias = ListSubscriptionsRequest  # noqa: Y015
-
-@_typing.final
-class ListSubscriptionsResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    @_builtins.property
-    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subscription]: ...
-    def __init__(
-        self,
-        *,
-        subscriptions: _abc.Iterable[Global___Subscription] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "subscriptions", b"subscriptions"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListSubscriptionsResponse: _TypeAlias = ListSubscriptionsResponse  # noqa: Y015
-
-@_typing.final
-class CreateSubscriptionRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PARENT_FIELD_NUMBER: _builtins.int
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
-    parent: _builtins.str
-    request_id: _builtins.str
-    validate_only: _builtins.bool
-    @_builtins.property
-    def subscription(self) -> Global___Subscription: ...
-    def __init__(
-        self,
-        *,
-        parent: _builtins.str = ...,
-        subscription: Global___Subscription | None = ...,
-        request_id: _builtins.str = ...,
-        validate_only: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CreateSubscriptionRequest: _TypeAlias = CreateSubscriptionRequest  # noqa: Y015
-
-@_typing.final
-class UpdateSubscriptionRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
-    UPDATE_MASK_FIELD_NUMBER: _builtins.int
-    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    validate_only: _builtins.bool
-    request_id: _builtins.str
-    @_builtins.property
-    def subscription(self) -> Global___Subscription: ...
-    @_builtins.property
-    def update_mask(self) -> _field_mask_pb2.FieldMask: ...
-    def __init__(
-        self,
-        *,
-        subscription: Global___Subscription | None = ...,
-        update_mask: _field_mask_pb2.FieldMask | None = ...,
-        validate_only: _builtins.bool = ...,
-        request_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription", "update_mask", b"update_mask"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "subscription", b"subscription", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UpdateSubscriptionRequest: _TypeAlias = UpdateSubscriptionRequest  # noqa: Y015
-
-@_typing.final
-class DeleteSubscriptionRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
-    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    etag: _builtins.str
-    allow_missing: _builtins.bool
-    request_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        etag: _builtins.str = ...,
-        allow_missing: _builtins.bool = ...,
-        request_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DeleteSubscriptionRequest: _TypeAlias = DeleteSubscriptionRequest  # noqa: Y015

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class DestinationServiceStub(object):
-    """Missing associated documentation comment in .proto file."""
+    """Where audiences are sent, how the vendor delivers to it, and what was delivered. What holds for every
+    method (names, pages, filters, updates, etags, request_id, errors) is said at the top of connections.proto.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -97,79 +99,106 @@ class DestinationServiceStub(object):
 
 
 class DestinationServiceServicer(object):
-    """Missing associated documentation comment in .proto file."""
+    """Where audiences are sent, how the vendor delivers to it, and what was delivered. What holds for every
+    method (names, pages, filters, updates, etags, request_id, errors) is said at the top of connections.proto.
+    """
 
     def GetDestination(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Reads one destination. NOT_FOUND DESTINATION_NOT_FOUND, also for a deleted one where the vendor does not
+        show those one by one (Meiro); ListDestinations with `show_deleted` finds it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDestinations(self, request, context):
-        """`parent` may be `connections/-`: see `unreachable` in the response.
+        """Lists the destinations of one connection, or with `connections/-` of all that the caller may use. Of all,
+        a vendor that fails does not fail the list: see `unreachable` and `skipped` in the answer. The call fails
+        when the connection that `parent` names fails, or all of them do on the first page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateDestination(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Makes a destination; its id is the vendor's, so a caller can't choose one. Meiro: not offered.
+        ALREADY_EXISTS DESTINATION_ALREADY_EXISTS where the vendor refuses a second one of the kind. UNKNOWN
+        OUTCOME_UNKNOWN where the vendor's answer was lost: list before you create again.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateDestination(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Changes the fields named by the mask and answers with the destination as it then is. ABORTED
+        ETAG_MISMATCH, NOT_FOUND DESTINATION_NOT_FOUND. Settings that the vendor took and dropped are listed in
+        `unapplied_fields`.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDestination(self, request, context):
-        """Soft where the connection has CAPABILITY_UNDELETE_DESTINATION (the
-        returned resource has state DELETED), permanent elsewhere.
+        """Deletes a destination. Soft where the connection has CAPABILITY_UNDELETE_DESTINATION (Meiro: the trash),
+        permanent elsewhere. Answers in both cases with the destination as it was, in state DELETED.
+        FAILED_PRECONDITION DESTINATION_IN_USE or DESTINATION_HAS_SUBSCRIPTIONS, ABORTED ETAG_MISMATCH, NOT_FOUND
+        DESTINATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UndeleteDestination(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Brings a deleted destination back and answers with it. Meiro only. ALREADY_EXISTS
+        DESTINATION_NOT_DELETED for one that is not deleted, NOT_FOUND DESTINATION_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def QueryDeliveryMetrics(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """How many events the vendor delivered to a destination within an interval, and how fast. Segment only.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSubscription(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Reads one subscription. Segment only. NOT_FOUND SUBSCRIPTION_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSubscriptions(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Lists the subscriptions of one destination, in the vendor's order. Segment only. NOT_FOUND
+        DESTINATION_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateSubscription(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Adds a subscription to a destination; its id is the vendor's. Segment only, which takes 5 writes of
+        subscriptions a minute. NOT_FOUND DESTINATION_NOT_FOUND; UNKNOWN OUTCOME_UNKNOWN where the vendor's
+        answer was lost: list before you create again.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSubscription(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Changes the fields named by the mask and answers with the subscription as it then is. Segment only.
+        ABORTED ETAG_MISMATCH, NOT_FOUND SUBSCRIPTION_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSubscription(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Deletes a subscription for good and answers with it as it was. Segment only. ABORTED ETAG_MISMATCH,
+        NOT_FOUND SUBSCRIPTION_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -246,7 +275,9 @@ def add_DestinationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DestinationService(object):
-    """Missing associated documentation comment in .proto file."""
+    """Where audiences are sent, how the vendor delivers to it, and what was delivered. What holds for every
+    method (names, pages, filters, updates, etags, request_id, errors) is said at the top of connections.proto.
+    """
 
     @staticmethod
     def GetDestination(request,

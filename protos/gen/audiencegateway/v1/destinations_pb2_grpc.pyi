@@ -27,54 +27,137 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DestinationServiceStub:
+    """Where audiences are sent, how the vendor delivers to it, and what was delivered. What holds for every
+    method (names, pages, filters, updates, etags, request_id, errors) is said at the top of connections.proto.
+    """
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DestinationServiceAsyncStub: ...
     GetDestination: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.GetDestinationRequest, _destinations_pb2.Destination]
+    """Reads one destination. NOT_FOUND DESTINATION_NOT_FOUND, also for a deleted one where the vendor does not
+    show those one by one (Meiro); ListDestinations with `show_deleted` finds it.
+    """
     ListDestinations: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.ListDestinationsRequest, _destinations_pb2.ListDestinationsResponse]
-    """`parent` may be `connections/-`: see `unreachable` in the response."""
+    """Lists the destinations of one connection, or with `connections/-` of all that the caller may use. Of all,
+    a vendor that fails does not fail the list: see `unreachable` and `skipped` in the answer. The call fails
+    when the connection that `parent` names fails, or all of them do on the first page.
+    """
     CreateDestination: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.CreateDestinationRequest, _destinations_pb2.Destination]
+    """Makes a destination; its id is the vendor's, so a caller can't choose one. Meiro: not offered.
+    ALREADY_EXISTS DESTINATION_ALREADY_EXISTS where the vendor refuses a second one of the kind. UNKNOWN
+    OUTCOME_UNKNOWN where the vendor's answer was lost: list before you create again.
+    """
     UpdateDestination: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.UpdateDestinationRequest, _destinations_pb2.Destination]
+    """Changes the fields named by the mask and answers with the destination as it then is. ABORTED
+    ETAG_MISMATCH, NOT_FOUND DESTINATION_NOT_FOUND. Settings that the vendor took and dropped are listed in
+    `unapplied_fields`.
+    """
     DeleteDestination: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.DeleteDestinationRequest, _destinations_pb2.Destination]
-    """Soft where the connection has CAPABILITY_UNDELETE_DESTINATION (the
-    returned resource has state DELETED), permanent elsewhere.
+    """Deletes a destination. Soft where the connection has CAPABILITY_UNDELETE_DESTINATION (Meiro: the trash),
+    permanent elsewhere. Answers in both cases with the destination as it was, in state DELETED.
+    FAILED_PRECONDITION DESTINATION_IN_USE or DESTINATION_HAS_SUBSCRIPTIONS, ABORTED ETAG_MISMATCH, NOT_FOUND
+    DESTINATION_NOT_FOUND.
     """
     UndeleteDestination: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.UndeleteDestinationRequest, _destinations_pb2.Destination]
+    """Brings a deleted destination back and answers with it. Meiro only. ALREADY_EXISTS
+    DESTINATION_NOT_DELETED for one that is not deleted, NOT_FOUND DESTINATION_NOT_FOUND.
+    """
     QueryDeliveryMetrics: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.QueryDeliveryMetricsRequest, _destinations_pb2.QueryDeliveryMetricsResponse]
+    """How many events the vendor delivered to a destination within an interval, and how fast. Segment only."""
     GetSubscription: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.GetSubscriptionRequest, _destinations_pb2.Subscription]
+    """Reads one subscription. Segment only. NOT_FOUND SUBSCRIPTION_NOT_FOUND."""
     ListSubscriptions: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.ListSubscriptionsRequest, _destinations_pb2.ListSubscriptionsResponse]
+    """Lists the subscriptions of one destination, in the vendor's order. Segment only. NOT_FOUND
+    DESTINATION_NOT_FOUND.
+    """
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.CreateSubscriptionRequest, _destinations_pb2.Subscription]
+    """Adds a subscription to a destination; its id is the vendor's. Segment only, which takes 5 writes of
+    subscriptions a minute. NOT_FOUND DESTINATION_NOT_FOUND; UNKNOWN OUTCOME_UNKNOWN where the vendor's
+    answer was lost: list before you create again.
+    """
     UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.UpdateSubscriptionRequest, _destinations_pb2.Subscription]
+    """Changes the fields named by the mask and answers with the subscription as it then is. Segment only.
+    ABORTED ETAG_MISMATCH, NOT_FOUND SUBSCRIPTION_NOT_FOUND.
+    """
     DeleteSubscription: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.DeleteSubscriptionRequest, _destinations_pb2.Subscription]
+    """Deletes a subscription for good and answers with it as it was. Segment only. ABORTED ETAG_MISMATCH,
+    NOT_FOUND SUBSCRIPTION_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class DestinationServiceAsyncStub(DestinationServiceStub):
+    """Where audiences are sent, how the vendor delivers to it, and what was delivered. What holds for every
+    method (names, pages, filters, updates, etags, request_id, errors) is said at the top of connections.proto.
+    """
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetDestination: _aio.UnaryUnaryMultiCallable[_destinations_pb2.GetDestinationRequest, _destinations_pb2.Destination]  # type: ignore[assignment]
+    """Reads one destination. NOT_FOUND DESTINATION_NOT_FOUND, also for a deleted one where the vendor does not
+    show those one by one (Meiro); ListDestinations with `show_deleted` finds it.
+    """
     ListDestinations: _aio.UnaryUnaryMultiCallable[_destinations_pb2.ListDestinationsRequest, _destinations_pb2.ListDestinationsResponse]  # type: ignore[assignment]
-    """`parent` may be `connections/-`: see `unreachable` in the response."""
+    """Lists the destinations of one connection, or with `connections/-` of all that the caller may use. Of all,
+    a vendor that fails does not fail the list: see `unreachable` and `skipped` in the answer. The call fails
+    when the connection that `parent` names fails, or all of them do on the first page.
+    """
     CreateDestination: _aio.UnaryUnaryMultiCallable[_destinations_pb2.CreateDestinationRequest, _destinations_pb2.Destination]  # type: ignore[assignment]
+    """Makes a destination; its id is the vendor's, so a caller can't choose one. Meiro: not offered.
+    ALREADY_EXISTS DESTINATION_ALREADY_EXISTS where the vendor refuses a second one of the kind. UNKNOWN
+    OUTCOME_UNKNOWN where the vendor's answer was lost: list before you create again.
+    """
     UpdateDestination: _aio.UnaryUnaryMultiCallable[_destinations_pb2.UpdateDestinationRequest, _destinations_pb2.Destination]  # type: ignore[assignment]
+    """Changes the fields named by the mask and answers with the destination as it then is. ABORTED
+    ETAG_MISMATCH, NOT_FOUND DESTINATION_NOT_FOUND. Settings that the vendor took and dropped are listed in
+    `unapplied_fields`.
+    """
     DeleteDestination: _aio.UnaryUnaryMultiCallable[_destinations_pb2.DeleteDestinationRequest, _destinations_pb2.Destination]  # type: ignore[assignment]
-    """Soft where the connection has CAPABILITY_UNDELETE_DESTINATION (the
-    returned resource has state DELETED), permanent elsewhere.
+    """Deletes a destination. Soft where the connection has CAPABILITY_UNDELETE_DESTINATION (Meiro: the trash),
+    permanent elsewhere. Answers in both cases with the destination as it was, in state DELETED.
+    FAILED_PRECONDITION DESTINATION_IN_USE or DESTINATION_HAS_SUBSCRIPTIONS, ABORTED ETAG_MISMATCH, NOT_FOUND
+    DESTINATION_NOT_FOUND.
     """
     UndeleteDestination: _aio.UnaryUnaryMultiCallable[_destinations_pb2.UndeleteDestinationRequest, _destinations_pb2.Destination]  # type: ignore[assignment]
+    """Brings a deleted destination back and answers with it. Meiro only. ALREADY_EXISTS
+    DESTINATION_NOT_DELETED for one that is not deleted, NOT_FOUND DESTINATION_NOT_FOUND.
+    """
     QueryDeliveryMetrics: _aio.UnaryUnaryMultiCallable[_destinations_pb2.QueryDeliveryMetricsRequest, _destinations_pb2.QueryDeliveryMetricsResponse]  # type: ignore[assignment]
+    """How many events the vendor delivered to a destination within an interval, and how fast. Segment only."""
     GetSubscription: _aio.UnaryUnaryMultiCallable[_destinations_pb2.GetSubscriptionRequest, _destinations_pb2.Subscription]  # type: ignore[assignment]
+    """Reads one subscription. Segment only. NOT_FOUND SUBSCRIPTION_NOT_FOUND."""
     ListSubscriptions: _aio.UnaryUnaryMultiCallable[_destinations_pb2.ListSubscriptionsRequest, _destinations_pb2.ListSubscriptionsResponse]  # type: ignore[assignment]
+    """Lists the subscriptions of one destination, in the vendor's order. Segment only. NOT_FOUND
+    DESTINATION_NOT_FOUND.
+    """
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_destinations_pb2.CreateSubscriptionRequest, _destinations_pb2.Subscription]  # type: ignore[assignment]
+    """Adds a subscription to a destination; its id is the vendor's. Segment only, which takes 5 writes of
+    subscriptions a minute. NOT_FOUND DESTINATION_NOT_FOUND; UNKNOWN OUTCOME_UNKNOWN where the vendor's
+    answer was lost: list before you create again.
+    """
     UpdateSubscription: _aio.UnaryUnaryMultiCallable[_destinations_pb2.UpdateSubscriptionRequest, _destinations_pb2.Subscription]  # type: ignore[assignment]
+    """Changes the fields named by the mask and answers with the subscription as it then is. Segment only.
+    ABORTED ETAG_MISMATCH, NOT_FOUND SUBSCRIPTION_NOT_FOUND.
+    """
     DeleteSubscription: _aio.UnaryUnaryMultiCallable[_destinations_pb2.DeleteSubscriptionRequest, _destinations_pb2.Subscription]  # type: ignore[assignment]
+    """Deletes a subscription for good and answers with it as it was. Segment only. ABORTED ETAG_MISMATCH,
+    NOT_FOUND SUBSCRIPTION_NOT_FOUND.
+    """
 
 class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Where audiences are sent, how the vendor delivers to it, and what was delivered. What holds for every
+    method (names, pages, filters, updates, etags, request_id, errors) is said at the top of connections.proto.
+    """
+
     @_abc_1.abstractmethod
     def GetDestination(
         self,
         request: _destinations_pb2.GetDestinationRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_destinations_pb2.Destination, _abc.Awaitable[_destinations_pb2.Destination]]: ...
+    ) -> _typing.Union[_destinations_pb2.Destination, _abc.Awaitable[_destinations_pb2.Destination]]:
+        """Reads one destination. NOT_FOUND DESTINATION_NOT_FOUND, also for a deleted one where the vendor does not
+        show those one by one (Meiro); ListDestinations with `show_deleted` finds it.
+        """
 
     @_abc_1.abstractmethod
     def ListDestinations(
@@ -82,21 +165,32 @@ class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _destinations_pb2.ListDestinationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_destinations_pb2.ListDestinationsResponse, _abc.Awaitable[_destinations_pb2.ListDestinationsResponse]]:
-        """`parent` may be `connections/-`: see `unreachable` in the response."""
+        """Lists the destinations of one connection, or with `connections/-` of all that the caller may use. Of all,
+        a vendor that fails does not fail the list: see `unreachable` and `skipped` in the answer. The call fails
+        when the connection that `parent` names fails, or all of them do on the first page.
+        """
 
     @_abc_1.abstractmethod
     def CreateDestination(
         self,
         request: _destinations_pb2.CreateDestinationRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_destinations_pb2.Destination, _abc.Awaitable[_destinations_pb2.Destination]]: ...
+    ) -> _typing.Union[_destinations_pb2.Destination, _abc.Awaitable[_destinations_pb2.Destination]]:
+        """Makes a destination; its id is the vendor's, so a caller can't choose one. Meiro: not offered.
+        ALREADY_EXISTS DESTINATION_ALREADY_EXISTS where the vendor refuses a second one of the kind. UNKNOWN
+        OUTCOME_UNKNOWN where the vendor's answer was lost: list before you create again.
+        """
 
     @_abc_1.abstractmethod
     def UpdateDestination(
         self,
         request: _destinations_pb2.UpdateDestinationRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_destinations_pb2.Destination, _abc.Awaitable[_destinations_pb2.Destination]]: ...
+    ) -> _typing.Union[_destinations_pb2.Destination, _abc.Awaitable[_destinations_pb2.Destination]]:
+        """Changes the fields named by the mask and answers with the destination as it then is. ABORTED
+        ETAG_MISMATCH, NOT_FOUND DESTINATION_NOT_FOUND. Settings that the vendor took and dropped are listed in
+        `unapplied_fields`.
+        """
 
     @_abc_1.abstractmethod
     def DeleteDestination(
@@ -104,8 +198,10 @@ class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _destinations_pb2.DeleteDestinationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_destinations_pb2.Destination, _abc.Awaitable[_destinations_pb2.Destination]]:
-        """Soft where the connection has CAPABILITY_UNDELETE_DESTINATION (the
-        returned resource has state DELETED), permanent elsewhere.
+        """Deletes a destination. Soft where the connection has CAPABILITY_UNDELETE_DESTINATION (Meiro: the trash),
+        permanent elsewhere. Answers in both cases with the destination as it was, in state DELETED.
+        FAILED_PRECONDITION DESTINATION_IN_USE or DESTINATION_HAS_SUBSCRIPTIONS, ABORTED ETAG_MISMATCH, NOT_FOUND
+        DESTINATION_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -113,48 +209,66 @@ class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _destinations_pb2.UndeleteDestinationRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_destinations_pb2.Destination, _abc.Awaitable[_destinations_pb2.Destination]]: ...
+    ) -> _typing.Union[_destinations_pb2.Destination, _abc.Awaitable[_destinations_pb2.Destination]]:
+        """Brings a deleted destination back and answers with it. Meiro only. ALREADY_EXISTS
+        DESTINATION_NOT_DELETED for one that is not deleted, NOT_FOUND DESTINATION_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def QueryDeliveryMetrics(
         self,
         request: _destinations_pb2.QueryDeliveryMetricsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_destinations_pb2.QueryDeliveryMetricsResponse, _abc.Awaitable[_destinations_pb2.QueryDeliveryMetricsResponse]]: ...
+    ) -> _typing.Union[_destinations_pb2.QueryDeliveryMetricsResponse, _abc.Awaitable[_destinations_pb2.QueryDeliveryMetricsResponse]]:
+        """How many events the vendor delivered to a destination within an interval, and how fast. Segment only."""
 
     @_abc_1.abstractmethod
     def GetSubscription(
         self,
         request: _destinations_pb2.GetSubscriptionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_destinations_pb2.Subscription, _abc.Awaitable[_destinations_pb2.Subscription]]: ...
+    ) -> _typing.Union[_destinations_pb2.Subscription, _abc.Awaitable[_destinations_pb2.Subscription]]:
+        """Reads one subscription. Segment only. NOT_FOUND SUBSCRIPTION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListSubscriptions(
         self,
         request: _destinations_pb2.ListSubscriptionsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_destinations_pb2.ListSubscriptionsResponse, _abc.Awaitable[_destinations_pb2.ListSubscriptionsResponse]]: ...
+    ) -> _typing.Union[_destinations_pb2.ListSubscriptionsResponse, _abc.Awaitable[_destinations_pb2.ListSubscriptionsResponse]]:
+        """Lists the subscriptions of one destination, in the vendor's order. Segment only. NOT_FOUND
+        DESTINATION_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def CreateSubscription(
         self,
         request: _destinations_pb2.CreateSubscriptionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_destinations_pb2.Subscription, _abc.Awaitable[_destinations_pb2.Subscription]]: ...
+    ) -> _typing.Union[_destinations_pb2.Subscription, _abc.Awaitable[_destinations_pb2.Subscription]]:
+        """Adds a subscription to a destination; its id is the vendor's. Segment only, which takes 5 writes of
+        subscriptions a minute. NOT_FOUND DESTINATION_NOT_FOUND; UNKNOWN OUTCOME_UNKNOWN where the vendor's
+        answer was lost: list before you create again.
+        """
 
     @_abc_1.abstractmethod
     def UpdateSubscription(
         self,
         request: _destinations_pb2.UpdateSubscriptionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_destinations_pb2.Subscription, _abc.Awaitable[_destinations_pb2.Subscription]]: ...
+    ) -> _typing.Union[_destinations_pb2.Subscription, _abc.Awaitable[_destinations_pb2.Subscription]]:
+        """Changes the fields named by the mask and answers with the subscription as it then is. Segment only.
+        ABORTED ETAG_MISMATCH, NOT_FOUND SUBSCRIPTION_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def DeleteSubscription(
         self,
         request: _destinations_pb2.DeleteSubscriptionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_destinations_pb2.Subscription, _abc.Awaitable[_destinations_pb2.Subscription]]: ...
+    ) -> _typing.Union[_destinations_pb2.Subscription, _abc.Awaitable[_destinations_pb2.Subscription]]:
+        """Deletes a subscription for good and answers with it as it was. Segment only. ABORTED ETAG_MISMATCH,
+        NOT_FOUND SUBSCRIPTION_NOT_FOUND.
+        """
 
 def add_DestinationServiceServicer_to_server(servicer: DestinationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,193 +23,294 @@ class _ErrorReason:
 class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
+    """Not used."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. Caller's request is wrong; BadRequest names the fields."""
+    """INVALID_ARGUMENT. A field is missing, out of its range or contradicts another one; BadRequest names every
+    one of them. Nothing was sent to the vendor.
+    """
     ERROR_REASON_INVALID_RESOURCE_NAME: _ErrorReason.ValueType  # 2
-    """metadata: resource"""
+    """INVALID_ARGUMENT. Not a resource name of the expected form, or `connections/-` where it is not legal.
+    Metadata: `resource`.
+    """
     ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 3
+    """INVALID_ARGUMENT. Not a token of this gateway, older than 3 days, or sent with other arguments than those
+    it was made for. Begin again without a token.
+    """
     ERROR_REASON_INVALID_FILTER: _ErrorReason.ValueType  # 4
-    """metadata: position"""
+    """INVALID_ARGUMENT. The filter is outside the grammar, or over a field or operator that is not offered.
+    Metadata: `position` (characters from the start, from 0).
+    """
     ERROR_REASON_INVALID_ORDER_BY: _ErrorReason.ValueType  # 5
+    """INVALID_ARGUMENT. A field or a form that this list can't be ordered by, or any order over `connections/-`."""
     ERROR_REASON_INVALID_UPDATE_MASK: _ErrorReason.ValueType  # 6
-    """metadata: path"""
+    """INVALID_ARGUMENT. A path of the mask is no field of the resource, or goes into a Struct. Metadata: `path`."""
     ERROR_REASON_IMMUTABLE_FIELD: _ErrorReason.ValueType  # 7
-    """metadata: field"""
+    """INVALID_ARGUMENT. An IMMUTABLE field was given another value than its present one. Metadata: `field`."""
     ERROR_REASON_VENDOR_MISMATCH: _ErrorReason.ValueType  # 8
-    """metadata: expected, actual"""
+    """INVALID_ARGUMENT. The vendor arm is not that of the connection's vendor. Metadata: `expected`, `actual`."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 9
-    """same id, other content"""
+    """INVALID_ARGUMENT. This request_id came before with another request."""
     ERROR_REASON_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 10
-    """metadata: limit, value"""
+    """INVALID_ARGUMENT. Too many items or bytes for the gateway or the vendor. Metadata: `limit`, `value`."""
     ERROR_REASON_UPLOAD_PROTOCOL: _ErrorReason.ValueType  # 11
-    """header missing, twice, after finish"""
+    """INVALID_ARGUMENT. An upload whose first message is no header, that has a second one, or goes on after
+    `finish`. Metadata: `nextMemberIndex` (all members below it are handed over).
+    """
     ERROR_REASON_UPLOAD_INCOMPLETE: _ErrorReason.ValueType  # 12
-    """metadata: expected, received"""
+    """INVALID_ARGUMENT. An upload that ended without `finish`, or with another count than was received.
+    Metadata: `expected`, `received`, `nextMemberIndex` (all members below it are handed over).
+    """
     ERROR_REASON_REJECTED_BY_VENDOR: _ErrorReason.ValueType  # 13
-    """vendor 400/422"""
+    """INVALID_ARGUMENT. The vendor found the request wrong (400, 422 and other 4xx); BadRequest names the fields
+    where they could be told.
+    """
     ERROR_REASON_FIELD_NOT_SUPPORTED_BY_VENDOR: _ErrorReason.ValueType  # 14
-    """metadata: field"""
+    """INVALID_ARGUMENT. A field is set that this vendor can't carry: see Connection.destination_fields and
+    export_job_fields. Metadata: `field`.
+    """
     ERROR_REASON_FILTER_REQUIRED: _ErrorReason.ValueType  # 15
-    """metadata: field"""
+    """INVALID_ARGUMENT. This vendor can't list without a filter that fixes a field. Metadata: `field`."""
     ERROR_REASON_CONNECTION_NOT_FOUND: _ErrorReason.ValueType  # 20
-    """NOT_FOUND, ALREADY_EXISTS."""
+    """NOT_FOUND. No connection of this name is configured."""
     ERROR_REASON_DESTINATION_NOT_FOUND: _ErrorReason.ValueType  # 21
+    """NOT_FOUND. The vendor has no such destination, or it is deleted."""
     ERROR_REASON_SUBSCRIPTION_NOT_FOUND: _ErrorReason.ValueType  # 22
+    """NOT_FOUND. The vendor has no such subscription."""
     ERROR_REASON_EXPORT_JOB_NOT_FOUND: _ErrorReason.ValueType  # 23
+    """NOT_FOUND. The vendor has no such job, or the gateway no longer keeps the record behind a `g~` name."""
     ERROR_REASON_REVISION_NOT_FOUND: _ErrorReason.ValueType  # 24
+    """NOT_FOUND. The vendor has no such revision."""
     ERROR_REASON_ARTIFACT_NOT_FOUND: _ErrorReason.ValueType  # 25
+    """NOT_FOUND. The job has no such artifact."""
     ERROR_REASON_AUDIENCE_NOT_FOUND: _ErrorReason.ValueType  # 28
+    """NOT_FOUND. The vendor has no such audience."""
     ERROR_REASON_DESTINATION_ALREADY_EXISTS: _ErrorReason.ValueType  # 26
+    """ALREADY_EXISTS. The vendor has such a destination already."""
     ERROR_REASON_DESTINATION_NOT_DELETED: _ErrorReason.ValueType  # 27
-    """Undelete of a live one"""
+    """ALREADY_EXISTS. Undelete of a destination that is not deleted."""
     ERROR_REASON_DESTINATION_DISABLED: _ErrorReason.ValueType  # 40
-    """FAILED_PRECONDITION."""
+    """FAILED_PRECONDITION. The destination is disabled, so nothing can be exported to it."""
     ERROR_REASON_DESTINATION_IN_USE: _ErrorReason.ValueType  # 41
+    """FAILED_PRECONDITION. Something at the vendor still uses the destination."""
     ERROR_REASON_EXPORT_JOB_NOT_CANCELLABLE: _ErrorReason.ValueType  # 42
-    """metadata: state"""
+    """FAILED_PRECONDITION. The vendor can't cancel the job in its state, or the job has no vendor id yet.
+    Metadata: `state`.
+    """
     ERROR_REASON_EXPORT_JOB_NOT_DOWNLOADABLE: _ErrorReason.ValueType  # 43
-    """metadata: state"""
+    """FAILED_PRECONDITION. The job has no file in its state, or no vendor id yet. Metadata: `state`."""
     ERROR_REASON_EXPORT_ALREADY_RUNNING: _ErrorReason.ValueType  # 44
-    """metadata: exportJob"""
+    """FAILED_PRECONDITION. The vendor runs one export at a time here, and one is running. Metadata: `exportJob`."""
     ERROR_REASON_VENDOR_CREDENTIALS_REJECTED: _ErrorReason.ValueType  # 45
-    """vendor 401, after one refresh"""
-    ERROR_REASON_DESTINATION_HAS_SUBSCRIPTIONS: _ErrorReason.ValueType  # 47
-    ERROR_REASON_EXPORT_JOB_NOT_UNRESOLVED: _ErrorReason.ValueType  # 48
-    ERROR_REASON_VENDOR_JOB_ALREADY_ADOPTED: _ErrorReason.ValueType  # 49
-    """metadata: exportJob"""
+    """FAILED_PRECONDITION. The vendor refused the connection's credentials, also after one refresh. The operator
+    has to replace them; logging in again as a caller does not help.
+    """
     ERROR_REASON_VENDOR_PERMISSION_MISSING: _ErrorReason.ValueType  # 46
-    """vendor 403; metadata: permission"""
+    """FAILED_PRECONDITION. The connection's credentials lack a permission at the vendor. Metadata: `permission`."""
+    ERROR_REASON_DESTINATION_HAS_SUBSCRIPTIONS: _ErrorReason.ValueType  # 47
+    """FAILED_PRECONDITION. The destination has subscriptions: delete them first, or say `force`."""
+    ERROR_REASON_EXPORT_JOB_NOT_UNRESOLVED: _ErrorReason.ValueType  # 48
+    """FAILED_PRECONDITION. Resolve of a job whose outcome is known."""
+    ERROR_REASON_VENDOR_JOB_ALREADY_ADOPTED: _ErrorReason.ValueType  # 49
+    """FAILED_PRECONDITION. Resolve with a vendor job that another job already became. Metadata: `exportJob`."""
     ERROR_REASON_NOT_SUPPORTED_BY_VENDOR: _ErrorReason.ValueType  # 60
-    """UNIMPLEMENTED. The vendor has no such operation; metadata: operation."""
+    """UNIMPLEMENTED. The vendor has no such operation: see Connection.capabilities. Nothing was sent.
+    Metadata: `operation`.
+    """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 70
-    """ABORTED. Read again, then decide."""
+    """ABORTED. The resource changed since `etag` was read. Read again, then decide."""
     ERROR_REASON_REQUEST_IN_PROGRESS: _ErrorReason.ValueType  # 71
-    """same request_id still running"""
+    """ABORTED. A call with this request_id still runs. Repeat after RetryInfo."""
     ERROR_REASON_VENDOR_CONFLICT: _ErrorReason.ValueType  # 72
-    """vendor 409 without a better meaning"""
+    """ABORTED. The vendor reports a conflict (409) that has no better meaning here. Read again, then decide."""
     ERROR_REASON_VENDOR_RATE_LIMITED: _ErrorReason.ValueType  # 80
-    """RESOURCE_EXHAUSTED, always with RetryInfo when the wait is known."""
+    """RESOURCE_EXHAUSTED. The vendor asks for fewer calls; RetryInfo says for how long, where the vendor does."""
     ERROR_REASON_VENDOR_QUOTA_EXHAUSTED: _ErrorReason.ValueType  # 81
+    """RESOURCE_EXHAUSTED. A quota of the vendor account is used up; waiting a moment does not help."""
     ERROR_REASON_GATEWAY_RATE_LIMITED: _ErrorReason.ValueType  # 82
+    """RESOURCE_EXHAUSTED. The operator's limit for this caller or connection. With RetryInfo."""
     ERROR_REASON_GATEWAY_OVERLOADED: _ErrorReason.ValueType  # 83
+    """RESOURCE_EXHAUSTED. Too many calls wait for this connection or the gateway. With RetryInfo."""
     ERROR_REASON_VENDOR_UNAVAILABLE: _ErrorReason.ValueType  # 90
-    """UNAVAILABLE (safe to retry), with RetryInfo."""
+    """UNAVAILABLE. The vendor can't be reached or fails, and sending again is safe. With RetryInfo."""
     ERROR_REASON_VENDOR_CIRCUIT_OPEN: _ErrorReason.ValueType  # 91
+    """UNAVAILABLE. The vendor failed so often that nothing is sent for now (Connection.state SUSPENDED). With
+    RetryInfo.
+    """
     ERROR_REASON_GATEWAY_SHUTTING_DOWN: _ErrorReason.ValueType  # 92
+    """UNAVAILABLE. This replica is stopping; another one takes the call. Nothing was sent."""
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 93
-    """the ledger; nothing was sent"""
+    """UNAVAILABLE. The gateway can't record the call, so nothing was sent to the vendor. With RetryInfo."""
     ERROR_REASON_DOWNLOAD_INTERRUPTED: _ErrorReason.ValueType  # 94
-    """metadata: offset"""
+    """UNAVAILABLE. The vendor's connection broke off in the middle of a download. Go on with `read_offset` at
+    the offset given. Metadata: `offset` (bytes of the file that were sent on, from its start).
+    """
     ERROR_REASON_VENDOR_TIMEOUT: _ErrorReason.ValueType  # 100
-    """DEADLINE_EXCEEDED."""
+    """DEADLINE_EXCEEDED. The vendor did not answer a read in time."""
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 110
-    """UNKNOWN. Sent, answer lost, and no job resource to report it on."""
+    """UNKNOWN. A write was sent that must not be sent twice, its answer was lost, and there is no job to report
+    it on. Look at the vendor before repeating it.
+    """
     ERROR_REASON_CALLER_UNAUTHENTICATED: _ErrorReason.ValueType  # 120
-    """UNAUTHENTICATED, PERMISSION_DENIED: the caller's own identity."""
+    """UNAUTHENTICATED. The caller gave no identity that the gateway knows."""
     ERROR_REASON_CALLER_NOT_ALLOWED: _ErrorReason.ValueType  # 121
-    """metadata: permission, resource"""
+    """PERMISSION_DENIED. The caller may not use this connection, or may only read. Metadata: `permission`,
+    `resource`.
+    """
     ERROR_REASON_VENDOR_PROTOCOL: _ErrorReason.ValueType  # 130
-    """INTERNAL.
-    answer not as documented
+    """INTERNAL. The vendor's answer is not what it documents: HTML, cut JSON, a wrong type, a redirect, a page
+    that repeats.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 131
+    """INTERNAL. A defect of the gateway; its log knows more. Metadata: `reference` (what to look for there)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Values of google.rpc.ErrorInfo.reason (without the prefix) under the domain
-    "audiencegateway.internal". Metadata keys are listed with each value and are
-    only ever added to. Every vendor-caused error also carries `vendor`,
-    `connection`, `vendorHttpStatus`, `vendorCode`, `vendorRequestId` where known.
+    """Why a call failed: the values of google.rpc.ErrorInfo.reason, without the prefix, under the domain
+    `audiencegateway.internal`. Each comment begins with the gRPC code that the reason comes with and ends with
+    the keys of its metadata. Metadata is text, a key may be absent where the value is not known, and keys are
+    only ever added. An error that a vendor caused also has `vendor`, `connection`, `vendorHttpStatus`,
+    `vendorCode`, `vendorRequestId` (the vendor's id of the call, for its support) and `vendorMessage` (the
+    vendor's text, scrubbed, at most 256 characters), where known. New values may come: branch on the code for
+    those not known.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
+"""Not used."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. Caller's request is wrong; BadRequest names the fields."""
+"""INVALID_ARGUMENT. A field is missing, out of its range or contradicts another one; BadRequest names every
+one of them. Nothing was sent to the vendor.
+"""
 ERROR_REASON_INVALID_RESOURCE_NAME: ErrorReason.ValueType  # 2
-"""metadata: resource"""
+"""INVALID_ARGUMENT. Not a resource name of the expected form, or `connections/-` where it is not legal.
+Metadata: `resource`.
+"""
 ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 3
+"""INVALID_ARGUMENT. Not a token of this gateway, older than 3 days, or sent with other arguments than those
+it was made for. Begin again without a token.
+"""
 ERROR_REASON_INVALID_FILTER: ErrorReason.ValueType  # 4
-"""metadata: position"""
+"""INVALID_ARGUMENT. The filter is outside the grammar, or over a field or operator that is not offered.
+Metadata: `position` (characters from the start, from 0).
+"""
 ERROR_REASON_INVALID_ORDER_BY: ErrorReason.ValueType  # 5
+"""INVALID_ARGUMENT. A field or a form that this list can't be ordered by, or any order over `connections/-`."""
 ERROR_REASON_INVALID_UPDATE_MASK: ErrorReason.ValueType  # 6
-"""metadata: path"""
+"""INVALID_ARGUMENT. A path of the mask is no field of the resource, or goes into a Struct. Metadata: `path`."""
 ERROR_REASON_IMMUTABLE_FIELD: ErrorReason.ValueType  # 7
-"""metadata: field"""
+"""INVALID_ARGUMENT. An IMMUTABLE field was given another value than its present one. Metadata: `field`."""
 ERROR_REASON_VENDOR_MISMATCH: ErrorReason.ValueType  # 8
-"""metadata: expected, actual"""
+"""INVALID_ARGUMENT. The vendor arm is not that of the connection's vendor. Metadata: `expected`, `actual`."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 9
-"""same id, other content"""
+"""INVALID_ARGUMENT. This request_id came before with another request."""
 ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 10
-"""metadata: limit, value"""
+"""INVALID_ARGUMENT. Too many items or bytes for the gateway or the vendor. Metadata: `limit`, `value`."""
 ERROR_REASON_UPLOAD_PROTOCOL: ErrorReason.ValueType  # 11
-"""header missing, twice, after finish"""
+"""INVALID_ARGUMENT. An upload whose first message is no header, that has a second one, or goes on after
+`finish`. Metadata: `nextMemberIndex` (all members below it are handed over).
+"""
 ERROR_REASON_UPLOAD_INCOMPLETE: ErrorReason.ValueType  # 12
-"""metadata: expected, received"""
+"""INVALID_ARGUMENT. An upload that ended without `finish`, or with another count than was received.
+Metadata: `expected`, `received`, `nextMemberIndex` (all members below it are handed over).
+"""
 ERROR_REASON_REJECTED_BY_VENDOR: ErrorReason.ValueType  # 13
-"""vendor 400/422"""
+"""INVALID_ARGUMENT. The vendor found the request wrong (400, 422 and other 4xx); BadRequest names the fields
+where they could be told.
+"""
 ERROR_REASON_FIELD_NOT_SUPPORTED_BY_VENDOR: ErrorReason.ValueType  # 14
-"""metadata: field"""
+"""INVALID_ARGUMENT. A field is set that this vendor can't carry: see Connection.destination_fields and
+export_job_fields. Metadata: `field`.
+"""
 ERROR_REASON_FILTER_REQUIRED: ErrorReason.ValueType  # 15
-"""metadata: field"""
+"""INVALID_ARGUMENT. This vendor can't list without a filter that fixes a field. Metadata: `field`."""
 ERROR_REASON_CONNECTION_NOT_FOUND: ErrorReason.ValueType  # 20
-"""NOT_FOUND, ALREADY_EXISTS."""
+"""NOT_FOUND. No connection of this name is configured."""
 ERROR_REASON_DESTINATION_NOT_FOUND: ErrorReason.ValueType  # 21
+"""NOT_FOUND. The vendor has no such destination, or it is deleted."""
 ERROR_REASON_SUBSCRIPTION_NOT_FOUND: ErrorReason.ValueType  # 22
+"""NOT_FOUND. The vendor has no such subscription."""
 ERROR_REASON_EXPORT_JOB_NOT_FOUND: ErrorReason.ValueType  # 23
+"""NOT_FOUND. The vendor has no such job, or the gateway no longer keeps the record behind a `g~` name."""
 ERROR_REASON_REVISION_NOT_FOUND: ErrorReason.ValueType  # 24
+"""NOT_FOUND. The vendor has no such revision."""
 ERROR_REASON_ARTIFACT_NOT_FOUND: ErrorReason.ValueType  # 25
+"""NOT_FOUND. The job has no such artifact."""
 ERROR_REASON_AUDIENCE_NOT_FOUND: ErrorReason.ValueType  # 28
+"""NOT_FOUND. The vendor has no such audience."""
 ERROR_REASON_DESTINATION_ALREADY_EXISTS: ErrorReason.ValueType  # 26
+"""ALREADY_EXISTS. The vendor has such a destination already."""
 ERROR_REASON_DESTINATION_NOT_DELETED: ErrorReason.ValueType  # 27
-"""Undelete of a live one"""
+"""ALREADY_EXISTS. Undelete of a destination that is not deleted."""
 ERROR_REASON_DESTINATION_DISABLED: ErrorReason.ValueType  # 40
-"""FAILED_PRECONDITION."""
+"""FAILED_PRECONDITION. The destination is disabled, so nothing can be exported to it."""
 ERROR_REASON_DESTINATION_IN_USE: ErrorReason.ValueType  # 41
+"""FAILED_PRECONDITION. Something at the vendor still uses the destination."""
 ERROR_REASON_EXPORT_JOB_NOT_CANCELLABLE: ErrorReason.ValueType  # 42
-"""metadata: state"""
+"""FAILED_PRECONDITION. The vendor can't cancel the job in its state, or the job has no vendor id yet.
+Metadata: `state`.
+"""
 ERROR_REASON_EXPORT_JOB_NOT_DOWNLOADABLE: ErrorReason.ValueType  # 43
-"""metadata: state"""
+"""FAILED_PRECONDITION. The job has no file in its state, or no vendor id yet. Metadata: `state`."""
 ERROR_REASON_EXPORT_ALREADY_RUNNING: ErrorReason.ValueType  # 44
-"""metadata: exportJob"""
+"""FAILED_PRECONDITION. The vendor runs one export at a time here, and one is running. Metadata: `exportJob`."""
 ERROR_REASON_VENDOR_CREDENTIALS_REJECTED: ErrorReason.ValueType  # 45
-"""vendor 401, after one refresh"""
-ERROR_REASON_DESTINATION_HAS_SUBSCRIPTIONS: ErrorReason.ValueType  # 47
-ERROR_REASON_EXPORT_JOB_NOT_UNRESOLVED: ErrorReason.ValueType  # 48
-ERROR_REASON_VENDOR_JOB_ALREADY_ADOPTED: ErrorReason.ValueType  # 49
-"""metadata: exportJob"""
+"""FAILED_PRECONDITION. The vendor refused the connection's credentials, also after one refresh. The operator
+has to replace them; logging in again as a caller does not help.
+"""
 ERROR_REASON_VENDOR_PERMISSION_MISSING: ErrorReason.ValueType  # 46
-"""vendor 403; metadata: permission"""
+"""FAILED_PRECONDITION. The connection's credentials lack a permission at the vendor. Metadata: `permission`."""
+ERROR_REASON_DESTINATION_HAS_SUBSCRIPTIONS: ErrorReason.ValueType  # 47
+"""FAILED_PRECONDITION. The destination has subscriptions: delete them first, or say `force`."""
+ERROR_REASON_EXPORT_JOB_NOT_UNRESOLVED: ErrorReason.ValueType  # 48
+"""FAILED_PRECONDITION. Resolve of a job whose outcome is known."""
+ERROR_REASON_VENDOR_JOB_ALREADY_ADOPTED: ErrorReason.ValueType  # 49
+"""FAILED_PRECONDITION. Resolve with a vendor job that another job already became. Metadata: `exportJob`."""
 ERROR_REASON_NOT_SUPPORTED_BY_VENDOR: ErrorReason.ValueType  # 60
-"""UNIMPLEMENTED. The vendor has no such operation; metadata: operation."""
+"""UNIMPLEMENTED. The vendor has no such operation: see Connection.capabilities. Nothing was sent.
+Metadata: `operation`.
+"""
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 70
-"""ABORTED. Read again, then decide."""
+"""ABORTED. The resource changed since `etag` was read. Read again, then decide."""
 ERROR_REASON_REQUEST_IN_PROGRESS: ErrorReason.ValueType  # 71
-"""same request_id still running"""
+"""ABORTED. A call with this request_id still runs. Repeat after RetryInfo."""
 ERROR_REASON_VENDOR_CONFLICT: ErrorReason.ValueType  # 72
-"""vendor 409 without a better meaning"""
+"""ABORTED. The vendor reports a conflict (409) that has no better meaning here. Read again, then decide."""
 ERROR_REASON_VENDOR_RATE_LIMITED: ErrorReason.ValueType  # 80
-"""RESOURCE_EXHAUSTED, always with RetryInfo when the wait is known."""
+"""RESOURCE_EXHAUSTED. The vendor asks for fewer calls; RetryInfo says for how long, where the vendor does."""
 ERROR_REASON_VENDOR_QUOTA_EXHAUSTED: ErrorReason.ValueType  # 81
+"""RESOURCE_EXHAUSTED. A quota of the vendor account is used up; waiting a moment does not help."""
 ERROR_REASON_GATEWAY_RATE_LIMITED: ErrorReason.ValueType  # 82
+"""RESOURCE_EXHAUSTED. The operator's limit for this caller or connection. With RetryInfo."""
 ERROR_REASON_GATEWAY_OVERLOADED: ErrorReason.ValueType  # 83
+"""RESOURCE_EXHAUSTED. Too many calls wait for this connection or the gateway. With RetryInfo."""
 ERROR_REASON_VENDOR_UNAVAILABLE: ErrorReason.ValueType  # 90
-"""UNAVAILABLE (safe to retry), with RetryInfo."""
+"""UNAVAILABLE. The vendor can't be reached or fails, and sending again is safe. With RetryInfo."""
 ERROR_REASON_VENDOR_CIRCUIT_OPEN: ErrorReason.ValueType  # 91
+"""UNAVAILABLE. The vendor failed so often that nothing is sent for now (Connection.state SUSPENDED). With
+RetryInfo.
+"""
 ERROR_REASON_GATEWAY_SHUTTING_DOWN: ErrorReason.ValueType  # 92
+"""UNAVAILABLE. This replica is stopping; another one takes the call. Nothing was sent."""
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 93
-"""the ledger; nothing was sent"""
+"""UNAVAILABLE. The gateway can't record the call, so nothing was sent to the vendor. With RetryInfo."""
 ERROR_REASON_DOWNLOAD_INTERRUPTED: ErrorReason.ValueType  # 94
-"""metadata: offset"""
+"""UNAVAILABLE. The vendor's connection broke off in the middle of a download. Go on with `read_offset` at
+the offset given. Metadata: `offset` (bytes of the file that were sent on, from its start).
+"""
 ERROR_REASON_VENDOR_TIMEOUT: ErrorReason.ValueType  # 100
-"""DEADLINE_EXCEEDED."""
+"""DEADLINE_EXCEEDED. The vendor did not answer a read in time."""
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 110
-"""UNKNOWN. Sent, answer lost, and no job resource to report it on."""
+"""UNKNOWN. A write was sent that must not be sent twice, its answer was lost, and there is no job to report
+it on. Look at the vendor before repeating it.
+"""
 ERROR_REASON_CALLER_UNAUTHENTICATED: ErrorReason.ValueType  # 120
-"""UNAUTHENTICATED, PERMISSION_DENIED: the caller's own identity."""
+"""UNAUTHENTICATED. The caller gave no identity that the gateway knows."""
 ERROR_REASON_CALLER_NOT_ALLOWED: ErrorReason.ValueType  # 121
-"""metadata: permission, resource"""
+"""PERMISSION_DENIED. The caller may not use this connection, or may only read. Metadata: `permission`,
+`resource`.
+"""
 ERROR_REASON_VENDOR_PROTOCOL: ErrorReason.ValueType  # 130
-"""INTERNAL.
-answer not as documented
+"""INTERNAL. The vendor's answer is not what it documents: HTML, cut JSON, a wrong type, a redirect, a page
+that repeats.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 131
+"""INTERNAL. A defect of the gateway; its log knows more. Metadata: `reference` (what to look for there)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -34,20 +34,28 @@ class _ExportJobViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExportJ
     EXPORT_JOB_VIEW_UNSPECIFIED: _ExportJobView.ValueType  # 0
     """BASIC for List, FULL for Get."""
     EXPORT_JOB_VIEW_BASIC: _ExportJobView.ValueType  # 1
+    """All but vendor_extras."""
     EXPORT_JOB_VIEW_FULL: _ExportJobView.ValueType  # 2
-    """Adds vendor_extras."""
+    """All."""
 
-class ExportJobView(_ExportJobView, metaclass=_ExportJobViewEnumTypeWrapper): ...
+class ExportJobView(_ExportJobView, metaclass=_ExportJobViewEnumTypeWrapper):
+    """How much of a job to answer."""
 
 EXPORT_JOB_VIEW_UNSPECIFIED: ExportJobView.ValueType  # 0
 """BASIC for List, FULL for Get."""
 EXPORT_JOB_VIEW_BASIC: ExportJobView.ValueType  # 1
+"""All but vendor_extras."""
 EXPORT_JOB_VIEW_FULL: ExportJobView.ValueType  # 2
-"""Adds vendor_extras."""
+"""All."""
 Global___ExportJobView: _TypeAlias = ExportJobView  # noqa: Y015
 
 @_typing.final
 class ExportJob(_message.Message):
+    """One run that sends audiences to a destination: a Meiro segment export, a mediarithmics document import
+    execution, an Adobe export job, or a Segment Reverse ETL sync. It is started by being created and can't be
+    changed, only cancelled; it outlives its destination.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     class _State:
@@ -57,43 +65,59 @@ class ExportJob(_message.Message):
     class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ExportJob._State.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: ExportJob._State.ValueType  # 0
+        """Not used."""
         PENDING: ExportJob._State.ValueType  # 1
+        """The vendor took it and has not begun."""
         RUNNING: ExportJob._State.ValueType  # 2
+        """The vendor works on it."""
         SUCCEEDED: ExportJob._State.ValueType  # 3
+        """Final. Everything arrived, as far as the vendor says."""
         PARTIALLY_SUCCEEDED: ExportJob._State.ValueType  # 4
+        """Final. Some records failed: see `metrics` and `record_errors`."""
         FAILED: ExportJob._State.ValueType  # 5
+        """Final. Nothing usable arrived: see `error`."""
         CANCELLING: ExportJob._State.ValueType  # 6
+        """The vendor was asked to stop it and has not confirmed. Becomes CANCELLED, or another final state where
+        the vendor was faster.
+        """
         CANCELLED: ExportJob._State.ValueType  # 7
+        """Final. Stopped on request; what was sent before may have arrived."""
         OUTCOME_UNKNOWN: ExportJob._State.ValueType  # 8
-        """The create call was sent and its answer lost. The gateway is comparing
-        with the vendor's own list; do not create again.
+        """The create call was sent and its answer was lost. Not final: the gateway looks for the job in the
+        vendor's own list. Do not create again; wait, or settle it with ResolveExportJob.
         """
         UNRECOGNIZED: ExportJob._State.ValueType  # 9
-        """The vendor reported a status this version does not know; see
-        `vendor_state`. Not final.
-        """
+        """The vendor says a word that this version does not know: see `vendor_state`. Not final, and no success."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """May receive new values. Final: SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED,
-        CANCELLED.
+        """How far the run is. Final are SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED and CANCELLED. New values may come;
+        take one that you do not know as not final.
         """
 
     STATE_UNSPECIFIED: ExportJob.State.ValueType  # 0
+    """Not used."""
     PENDING: ExportJob.State.ValueType  # 1
+    """The vendor took it and has not begun."""
     RUNNING: ExportJob.State.ValueType  # 2
+    """The vendor works on it."""
     SUCCEEDED: ExportJob.State.ValueType  # 3
+    """Final. Everything arrived, as far as the vendor says."""
     PARTIALLY_SUCCEEDED: ExportJob.State.ValueType  # 4
+    """Final. Some records failed: see `metrics` and `record_errors`."""
     FAILED: ExportJob.State.ValueType  # 5
+    """Final. Nothing usable arrived: see `error`."""
     CANCELLING: ExportJob.State.ValueType  # 6
+    """The vendor was asked to stop it and has not confirmed. Becomes CANCELLED, or another final state where
+    the vendor was faster.
+    """
     CANCELLED: ExportJob.State.ValueType  # 7
+    """Final. Stopped on request; what was sent before may have arrived."""
     OUTCOME_UNKNOWN: ExportJob.State.ValueType  # 8
-    """The create call was sent and its answer lost. The gateway is comparing
-    with the vendor's own list; do not create again.
+    """The create call was sent and its answer was lost. Not final: the gateway looks for the job in the
+    vendor's own list. Do not create again; wait, or settle it with ResolveExportJob.
     """
     UNRECOGNIZED: ExportJob.State.ValueType  # 9
-    """The vendor reported a status this version does not know; see
-    `vendor_state`. Not final.
-    """
+    """The vendor says a word that this version does not know: see `vendor_state`. Not final, and no success."""
 
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
@@ -120,58 +144,96 @@ class ExportJob(_message.Message):
     VENDOR_EXTRAS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """`connections/{connection}/exportJobs/{export_job}`. On Create: empty, the vendor assigns the id. An id
+    that begins with `g~` is the gateway's, for a job whose vendor id is not known (yet): Get, Wait, Watch and
+    Resolve take it, Cancel and Download do not. Get answers to it, with the job's own name once there is
+    one, until the outcome is settled and for 400 days then, unless the operator says otherwise.
+    """
     display_name: _builtins.str
+    """For people. Empty: the vendor names it. Meiro."""
     destination: _builtins.str
+    """Where to: `connections/{connection}/destinations/{destination}`, of the same connection as the job."""
     state: Global___ExportJob.State.ValueType
+    """How far the run is."""
     vendor_state: _builtins.str
-    """The vendor's own word, for example `finished`."""
+    """The vendor's own word for it, for example `finished`. Empty while OUTCOME_UNKNOWN."""
     vendor_job_id: _builtins.str
-    """The vendor's identifier. Empty while OUTCOME_UNKNOWN."""
+    """The vendor's own id of the run, without the others that `name` is made of. Empty while OUTCOME_UNKNOWN, and
+    for a job that was never submitted.
+    """
     started_by_gateway: _builtins.bool
-    """True for jobs in the gateway's ledger."""
+    """Whether the gateway's records know it as started here."""
     alias: _builtins.str
-    """The `g~…` name that Create returned, where the vendor's id was not known then."""
+    """The `g~…` name that Create answered with, where the vendor's id was not known then. Empty otherwise."""
     etag: _builtins.str
-    """Weak: a hash of state, vendor_state, counts, artifacts and error."""
+    """Weak: a hash of state, vendor_state, counts, artifacts and error, for `seen_etag` of Wait."""
     @_builtins.property
     def audiences(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportAudience]:
-        """What to export. Meiro: exactly one."""
+        """What to send. Meiro: exactly one. Adobe: at least one, or none with `all_profiles`. mediarithmics and
+        Segment: none, they send what was uploaded or the model of the subscription.
+        """
 
     @_builtins.property
-    def meiro(self) -> _vendor_config_pb2.MeiroExportSpec: ...
+    def meiro(self) -> _vendor_config_pb2.MeiroExportSpec:
+        """Connections to Meiro; there is nothing to set."""
+
     @_builtins.property
-    def mediarithmics(self) -> _vendor_config_pb2.MediarithmicsExportSpec: ...
+    def mediarithmics(self) -> _vendor_config_pb2.MediarithmicsExportSpec:
+        """Connections to mediarithmics; there is nothing to set."""
+
     @_builtins.property
-    def adobe(self) -> _vendor_config_pb2.AdobeExportSpec: ...
+    def adobe(self) -> _vendor_config_pb2.AdobeExportSpec:
+        """Connections to Adobe Experience Platform."""
+
     @_builtins.property
-    def segment(self) -> _vendor_config_pb2.SegmentExportSpec: ...
+    def segment(self) -> _vendor_config_pb2.SegmentExportSpec:
+        """Connections to Segment; required on Create."""
+
     @_builtins.property
     def custom(self) -> _struct_pb2.Struct:
-        """Of a third-party adapter, which documents its own keys."""
+        """Connections to a third-party adapter, which documents its own keys."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why it failed, with an ErrorInfo of this API's domain."""
+        """In FAILED: why, with an ErrorInfo of this API's domain. May also be set with other states, where the
+        vendor reports an error of a run that went on.
+        """
 
     @_builtins.property
     def record_errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordErrorCount]:
-        """Counted reasons for PARTIALLY_SUCCEEDED and FAILED."""
+        """Why records failed, counted, in PARTIALLY_SUCCEEDED and FAILED. Empty where the vendor does not say."""
 
     @_builtins.property
-    def metrics(self) -> Global___ExportMetrics: ...
+    def metrics(self) -> Global___ExportMetrics:
+        """What the vendor counted and measured so far. Unset where it says nothing (Meiro)."""
+
     @_builtins.property
-    def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportArtifact]: ...
+    def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportArtifact]:
+        """What the run made or took: files, batches. Empty where the vendor does not say."""
+
     @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the vendor took the job; in a job without a vendor id, when it was asked to. Meiro names no time zone:
+        taken as UTC.
+        """
+
     @_builtins.property
-    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the vendor began, where it says so."""
+
     @_builtins.property
-    def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the run ended, where the vendor says so. Only in final states."""
+
     @_builtins.property
-    def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When the vendor last changed the job, where it says so."""
+
     @_builtins.property
     def vendor_extras(self) -> _struct_pb2.Struct:
-        """FULL view only. No stability promise."""
+        """The vendor's fields that have no place above, under the vendor's names, secrets redacted. FULL view only.
+        What is in it may change at any time.
+        """
 
     def __init__(
         self,
@@ -212,19 +274,631 @@ class ExportJob(_message.Message):
 Global___ExportJob: _TypeAlias = ExportJob  # noqa: Y015
 
 @_typing.final
+class ExportJobRevision(_message.Message):
+    """One state of a job that the vendor kept (a Meiro history item)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ChangesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___ValueChange: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___ValueChange | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`connections/{connection}/exportJobs/{export_job}/revisions/{revision}`. The revision `current` is one that
+    the vendor gave no id: it is listed, but Get on it may be NOT_FOUND.
+    """
+    @_builtins.property
+    def snapshot(self) -> Global___ExportJob:
+        """The job as it was then."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the revision was made, where the vendor says so."""
+
+    @_builtins.property
+    def changes(self) -> _containers.MessageMap[_builtins.str, Global___ValueChange]:
+        """From the vendor's name of a field to how it changed. Only in Get."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        snapshot: Global___ExportJob | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        changes: _abc.Mapping[_builtins.str, Global___ValueChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "create_time", b"create_time", "name", b"name", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportJobRevision: _TypeAlias = ExportJobRevision  # noqa: Y015
+
+@_typing.final
+class GetExportJobRequest(_message.Message):
+    """Request of GetExportJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`connections/{connection}/exportJobs/{export_job}`; may be a `g~…` one."""
+    view: Global___ExportJobView.ValueType
+    """How much to answer. Unset: FULL."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        view: Global___ExportJobView.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetExportJobRequest: _TypeAlias = GetExportJobRequest  # noqa: Y015
+
+@_typing.final
+class ListExportJobsRequest(_message.Message):
+    """Request of ListExportJobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`connections/{connection}`, or `connections/-` for all."""
+    page_size: _builtins.int
+    """How many to return at most. 0: 50; more than 500 counts as 500; negative is INVALID_ARGUMENT. Fewer, even
+    none, may come before the end.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the answer before, with the other fields but `page_size` unchanged; empty for the
+    first page.
+    """
+    filter: _builtins.str
+    """Over `state` (`=`, `!=`), `destination` (a full name: `=`, `!=`), `audiences.audience_id` (`:`),
+    `create_time` (RFC 3339; all but `:`) and `started_by_gateway` (`=`), for example
+    `audiences.audience_id:300 AND state = RUNNING`. Meiro has no list without `audiences.audience_id`, Segment
+    none without `destination =`; `started_by_gateway = true` asks the gateway's own records and needs
+    neither. Empty: all.
+    """
+    order_by: _builtins.str
+    """`create_time` or `create_time desc`, where the vendor sorts by it; else INVALID_ARGUMENT INVALID_ORDER_BY,
+    as always over `connections/-`. Empty: newest first.
+    """
+    view: Global___ExportJobView.ValueType
+    """How much to answer of each. Unset: BASIC."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        view: Global___ExportJobView.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExportJobsRequest: _TypeAlias = ListExportJobsRequest  # noqa: Y015
+
+@_typing.final
+class ListExportJobsResponse(_message.Message):
+    """Answer of ListExportJobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPORT_JOBS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNREACHABLE_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end, and only there."""
+    @_builtins.property
+    def export_jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportJob]:
+        """Under their own connections' names, also over `connections/-`. A job with a `g~…` name is listed only
+        while its outcome is unknown, or when it was never submitted.
+        """
+
+    @_builtins.property
+    def unreachable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Over `connections/-`: names of the connections (at most 100) that could not be read for this page. Each is
+        tried again on the next page and given up after failing on two in a row; ask it alone to see its error.
+        Names of other kinds of resources may come.
+        """
+
+    @_builtins.property
+    def skipped(self) -> _containers.RepeatedCompositeFieldContainer[_connections_pb2.SkippedConnection]:
+        """Over `connections/-`: connections left out on purpose, with what would bring them in."""
+
+    def __init__(
+        self,
+        *,
+        export_jobs: _abc.Iterable[Global___ExportJob] | None = ...,
+        next_page_token: _builtins.str = ...,
+        unreachable: _abc.Iterable[_builtins.str] | None = ...,
+        skipped: _abc.Iterable[_connections_pb2.SkippedConnection] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_jobs", b"export_jobs", "next_page_token", b"next_page_token", "skipped", b"skipped", "unreachable", b"unreachable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExportJobsResponse: _TypeAlias = ListExportJobsResponse  # noqa: Y015
+
+@_typing.final
+class CreateExportJobRequest(_message.Message):
+    """Request of CreateExportJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    EXPORT_JOB_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`connections/{connection}`."""
+    request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise, and a repeated
+    call starts a second run.
+    """
+    validate_only: _builtins.bool
+    """Check everything that can be checked in the gateway, start nothing, and answer with the job as it would be,
+    without a name.
+    """
+    @_builtins.property
+    def export_job(self) -> Global___ExportJob:
+        """What to run. A field that the vendor can't carry is INVALID_ARGUMENT FIELD_NOT_SUPPORTED_BY_VENDOR."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        export_job: Global___ExportJob | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job", "parent", b"parent", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateExportJobRequest: _TypeAlias = CreateExportJobRequest  # noqa: Y015
+
+@_typing.final
+class CancelExportJobRequest(_message.Message):
+    """Request of CancelExportJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`connections/{connection}/exportJobs/{export_job}`; not a `g~…` one."""
+    request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelExportJobRequest: _TypeAlias = CancelExportJobRequest  # noqa: Y015
+
+@_typing.final
+class WaitExportJobRequest(_message.Message):
+    """Request of WaitExportJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    SEEN_ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`connections/{connection}/exportJobs/{export_job}`; may be a `g~…` one."""
+    seen_etag: _builtins.str
+    """`etag` of the job as the caller knows it: any difference is answered at once. Empty: only a final state
+    ends the wait early.
+    """
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long to wait at most. Unset: 30 seconds; 0: the answer is the job as it is; more than 300 seconds
+        counts as 300; negative is INVALID_ARGUMENT. The call's deadline also counts: the answer comes shortly
+        before it.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+        seen_etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "seen_etag", b"seen_etag", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitExportJobRequest: _TypeAlias = WaitExportJobRequest  # noqa: Y015
+
+@_typing.final
+class WatchExportJobRequest(_message.Message):
+    """Request of WatchExportJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`connections/{connection}/exportJobs/{export_job}`; may be a `g~…` one."""
+    @_builtins.property
+    def heartbeat_interval(self) -> _duration_pb2.Duration:
+        """How long the stream may be quiet before a heartbeat, which keeps proxies from closing it. Unset: 15
+        seconds; less than 1 second counts as 1; more than 300 as 300; negative is INVALID_ARGUMENT.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        heartbeat_interval: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchExportJobRequest: _TypeAlias = WatchExportJobRequest  # noqa: Y015
+
+@_typing.final
+class WatchExportJobResponse(_message.Message):
+    """One message of WatchExportJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPORT_JOB_FIELD_NUMBER: _builtins.int
+    OBSERVE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def export_job(self) -> Global___ExportJob:
+        """The job, FULL, as it is now. Unset in a heartbeat."""
+
+    @_builtins.property
+    def observe_time(self) -> _timestamp_pb2.Timestamp:
+        """When the vendor was last asked."""
+
+    def __init__(
+        self,
+        *,
+        export_job: Global___ExportJob | None = ...,
+        observe_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job", "observe_time", b"observe_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job", "observe_time", b"observe_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchExportJobResponse: _TypeAlias = WatchExportJobResponse  # noqa: Y015
+
+@_typing.final
+class ResolveExportJobRequest(_message.Message):
+    """Request of ResolveExportJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EXPORT_JOB_FIELD_NUMBER: _builtins.int
+    NEVER_SUBMITTED_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The `g~…` name of a job in state OUTCOME_UNKNOWN."""
+    export_job: _builtins.str
+    """The vendor's job that it became, by its own name."""
+    never_submitted: _builtins.bool
+    """It never reached the vendor: the job becomes FAILED, and it is safe to create again. Has to be true."""
+    request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        export_job: _builtins.str = ...,
+        never_submitted: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job", "never_submitted", b"never_submitted", "resolution", b"resolution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job", "name", b"name", "never_submitted", b"never_submitted", "request_id", b"request_id", "resolution", b"resolution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_resolution: _TypeAlias = _typing.Literal["export_job", "never_submitted"]  # noqa: Y015
+    _WhichOneofArgType_resolution: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_resolution) -> _WhichOneofReturnType_resolution | None: ...
+
+Global___ResolveExportJobRequest: _TypeAlias = ResolveExportJobRequest  # noqa: Y015
+
+@_typing.final
+class ListExportJobLogEntriesRequest(_message.Message):
+    """Request of ListExportJobLogEntries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`connections/{connection}/exportJobs/{export_job}`."""
+    page_size: _builtins.int
+    """How many to return at most. 0: 50; more than 500 counts as 500; negative is INVALID_ARGUMENT. Fewer, even
+    none, may come before the end.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the answer before, with the other fields but `page_size` unchanged; empty for the
+    first page.
+    """
+    order_by: _builtins.str
+    """A field of LogEntry, with ` desc` for descending, where the vendor sorts by it (Meiro: `log_time`,
+    `entry_id`); else INVALID_ARGUMENT INVALID_ORDER_BY. Empty: oldest first.
+    """
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExportJobLogEntriesRequest: _TypeAlias = ListExportJobLogEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ListExportJobLogEntriesResponse(_message.Message):
+    """Answer of ListExportJobLogEntries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end, and only there. The log of a run that goes on may grow afterwards."""
+    @_builtins.property
+    def log_entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogEntry]:
+        """Oldest first, unless the request says otherwise."""
+
+    def __init__(
+        self,
+        *,
+        log_entries: _abc.Iterable[Global___LogEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_entries", b"log_entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExportJobLogEntriesResponse: _TypeAlias = ListExportJobLogEntriesResponse  # noqa: Y015
+
+@_typing.final
+class GetExportJobRevisionRequest(_message.Message):
+    """Request of GetExportJobRevision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`connections/{connection}/exportJobs/{export_job}/revisions/{revision}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetExportJobRevisionRequest: _TypeAlias = GetExportJobRevisionRequest  # noqa: Y015
+
+@_typing.final
+class ListExportJobRevisionsRequest(_message.Message):
+    """Request of ListExportJobRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`connections/{connection}/exportJobs/{export_job}`."""
+    page_size: _builtins.int
+    """How many to return at most. 0: 50; more than 500 counts as 500; negative is INVALID_ARGUMENT. Fewer, even
+    none, may come before the end.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the answer before, with the other fields but `page_size` unchanged; empty for the
+    first page.
+    """
+    order_by: _builtins.str
+    """A field of ExportJobRevision, with ` desc` for descending, where the vendor sorts by it (Meiro:
+    `create_time`); else INVALID_ARGUMENT INVALID_ORDER_BY. Empty: the vendor's order.
+    """
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExportJobRevisionsRequest: _TypeAlias = ListExportJobRevisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListExportJobRevisionsResponse(_message.Message):
+    """Answer of ListExportJobRevisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPORT_JOB_REVISIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end, and only there."""
+    @_builtins.property
+    def export_job_revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportJobRevision]:
+        """Without `changes`: GetExportJobRevision has them."""
+
+    def __init__(
+        self,
+        *,
+        export_job_revisions: _abc.Iterable[Global___ExportJobRevision] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_job_revisions", b"export_job_revisions", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExportJobRevisionsResponse: _TypeAlias = ListExportJobRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class DownloadExportJobRequest(_message.Message):
+    """Request of DownloadExportJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ARTIFACT_ID_FIELD_NUMBER: _builtins.int
+    READ_OFFSET_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`connections/{connection}/exportJobs/{export_job}`; not a `g~…` one."""
+    artifact_id: _builtins.str
+    """`artifact_id` of one of the job's downloadable artifacts. Empty: the job's only file, or its main one
+    (mediarithmics: `input`).
+    """
+    read_offset: _builtins.int
+    """Bytes to leave out from the start, to go on after an interruption. Negative, or beyond the end of the file,
+    is INVALID_ARGUMENT.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        artifact_id: _builtins.str = ...,
+        read_offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_id", b"artifact_id", "name", b"name", "read_offset", b"read_offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadExportJobRequest: _TypeAlias = DownloadExportJobRequest  # noqa: Y015
+
+@_typing.final
+class DownloadExportJobResponse(_message.Message):
+    """One message of DownloadExportJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes of the file, at most 256 KiB. Empty in the first message."""
+    @_builtins.property
+    def header(self) -> Global___DownloadHeader:
+        """What the file is. In the first message, and only there."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___DownloadHeader | None = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadExportJobResponse: _TypeAlias = DownloadExportJobResponse  # noqa: Y015
+
+@_typing.final
 class ExportAudience(_message.Message):
+    """One audience to send."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     AUDIENCE_ID_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_STATES_FIELD_NUMBER: _builtins.int
     audience_id: _builtins.str
-    """The vendor's segment or audience id."""
+    """The vendor's id of it. Meiro and Adobe: a segment."""
     namespace: _builtins.str
-    """Segment namespace, where the vendor has one."""
+    """Namespace of `audience_id`, where the vendor has several. Adobe: `ups` for its own segments. Empty: the
+    vendor's default.
+    """
     @_builtins.property
     def membership_states(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Adobe: `realized`, `existing`, `exited`; default the first two."""
+        """Which members to send, by the vendor's words. Adobe: `realized`, `existing`, `exited`; empty: the first
+        two.
+        """
 
     def __init__(
         self,
@@ -243,6 +917,8 @@ Global___ExportAudience: _TypeAlias = ExportAudience  # noqa: Y015
 
 @_typing.final
 class ExportMetrics(_message.Message):
+    """What the vendor counted and measured. Absent is "the vendor does not say", which is not zero."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -293,19 +969,24 @@ class ExportMetrics(_message.Message):
     VENDOR_METRICS_FIELD_NUMBER: _builtins.int
     RECORDS_BY_NAMESPACE_FIELD_NUMBER: _builtins.int
     records_total_count: _builtins.int
-    """`optional`: absent is "the vendor does not say", which is not zero."""
+    """Records that the run was about."""
     records_succeeded_count: _builtins.int
+    """Records that arrived."""
     records_failed_count: _builtins.int
+    """Records that did not."""
     bytes_count: _builtins.int
+    """Size of what was written, in bytes."""
     @_builtins.property
-    def run_duration(self) -> _duration_pb2.Duration: ...
+    def run_duration(self) -> _duration_pb2.Duration:
+        """How long the run took, or takes so far."""
+
     @_builtins.property
     def vendor_metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Further timings and counters under the vendor's names."""
+        """Further timings and counters, under the vendor's names and in its units. Adobe: milliseconds."""
 
     @_builtins.property
     def records_by_namespace(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Identity namespace to records."""
+        """From identity namespace to records with such an identity. Adobe."""
 
     def __init__(
         self,
@@ -343,14 +1024,19 @@ Global___ExportMetrics: _TypeAlias = ExportMetrics  # noqa: Y015
 
 @_typing.final
 class RecordErrorCount(_message.Message):
+    """How many records failed for one reason."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
     RECORD_COUNT_FIELD_NUMBER: _builtins.int
     SAMPLE_MESSAGE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
+    """The vendor's word for the reason."""
     record_count: _builtins.int
+    """How many. 0: the vendor does not say."""
     sample_message: _builtins.str
+    """One of the vendor's messages, without what identifies a member. May be empty."""
     def __init__(
         self,
         *,
@@ -368,6 +1054,8 @@ Global___RecordErrorCount: _TypeAlias = RecordErrorCount  # noqa: Y015
 
 @_typing.final
 class ExportArtifact(_message.Message):
+    """Something that a run made or took: a file, or a batch at the vendor."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ARTIFACT_ID_FIELD_NUMBER: _builtins.int
@@ -377,13 +1065,19 @@ class ExportArtifact(_message.Message):
     VENDOR_STATE_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
     artifact_id: _builtins.str
-    """For example an Adobe batch id; mediarithmics: `input`, `error`."""
+    """Unique within the job. Adobe: the batch id; mediarithmics: `input`, `error`."""
     content_type: _builtins.str
+    """Media type, for example `text/csv`. Empty: the vendor does not say."""
     downloadable: _builtins.bool
+    """Whether DownloadExportJob can read it now."""
     vendor_state: _builtins.str
+    """The vendor's own word for its state. May be empty."""
     filename: _builtins.str
+    """File name as the vendor has it. May be empty."""
     @_builtins.property
-    def audience(self) -> Global___ExportAudience: ...
+    def audience(self) -> Global___ExportAudience:
+        """The audience that it holds, where it holds one alone (Adobe, with `segment_per_batch`)."""
+
     def __init__(
         self,
         *,
@@ -403,69 +1097,21 @@ class ExportArtifact(_message.Message):
 Global___ExportArtifact: _TypeAlias = ExportArtifact  # noqa: Y015
 
 @_typing.final
-class ExportJobRevision(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class ChangesEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        @_builtins.property
-        def value(self) -> Global___ValueChange: ...
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: Global___ValueChange | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    NAME_FIELD_NUMBER: _builtins.int
-    SNAPSHOT_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_FIELD_NUMBER: _builtins.int
-    CHANGES_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    @_builtins.property
-    def snapshot(self) -> Global___ExportJob: ...
-    @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp: ...
-    @_builtins.property
-    def changes(self) -> _containers.MessageMap[_builtins.str, Global___ValueChange]:
-        """The vendor's field name to what changed. Only in Get."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        snapshot: Global___ExportJob | None = ...,
-        create_time: _timestamp_pb2.Timestamp | None = ...,
-        changes: _abc.Mapping[_builtins.str, Global___ValueChange] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "snapshot", b"snapshot"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "create_time", b"create_time", "name", b"name", "snapshot", b"snapshot"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ExportJobRevision: _TypeAlias = ExportJobRevision  # noqa: Y015
-
-@_typing.final
 class ValueChange(_message.Message):
+    """How one field changed."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     OLD_VALUE_FIELD_NUMBER: _builtins.int
     NEW_VALUE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def old_value(self) -> _struct_pb2.Value: ...
+    def old_value(self) -> _struct_pb2.Value:
+        """Before, as the vendor shows it."""
+
     @_builtins.property
-    def new_value(self) -> _struct_pb2.Value: ...
+    def new_value(self) -> _struct_pb2.Value:
+        """Since then, as the vendor shows it."""
+
     def __init__(
         self,
         *,
@@ -481,317 +1127,9 @@ class ValueChange(_message.Message):
 Global___ValueChange: _TypeAlias = ValueChange  # noqa: Y015
 
 @_typing.final
-class GetExportJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    VIEW_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    view: Global___ExportJobView.ValueType
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        view: Global___ExportJobView.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "view", b"view"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetExportJobRequest: _TypeAlias = GetExportJobRequest  # noqa: Y015
-
-@_typing.final
-class ListExportJobsRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PARENT_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    FILTER_FIELD_NUMBER: _builtins.int
-    ORDER_BY_FIELD_NUMBER: _builtins.int
-    VIEW_FIELD_NUMBER: _builtins.int
-    parent: _builtins.str
-    page_size: _builtins.int
-    page_token: _builtins.str
-    filter: _builtins.str
-    """AIP-160 subset: AND over `state`, `destination`, `audiences.audience_id`
-    (with `:`), `create_time`, `started_by_gateway = true`. Meiro needs an
-    audience, Segment a destination; the ledger (`started_by_gateway`) neither.
-    """
-    order_by: _builtins.str
-    """Only `create_time` and `create_time desc`."""
-    view: Global___ExportJobView.ValueType
-    def __init__(
-        self,
-        *,
-        parent: _builtins.str = ...,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-        filter: _builtins.str = ...,
-        order_by: _builtins.str = ...,
-        view: Global___ExportJobView.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "view", b"view"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListExportJobsRequest: _TypeAlias = ListExportJobsRequest  # noqa: Y015
-
-@_typing.final
-class ListExportJobsResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EXPORT_JOBS_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    UNREACHABLE_FIELD_NUMBER: _builtins.int
-    SKIPPED_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    @_builtins.property
-    def export_jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportJob]: ...
-    @_builtins.property
-    def unreachable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def skipped(self) -> _containers.RepeatedCompositeFieldContainer[_connections_pb2.SkippedConnection]:
-        """Connections left out on purpose, with what would bring them in."""
-
-    def __init__(
-        self,
-        *,
-        export_jobs: _abc.Iterable[Global___ExportJob] | None = ...,
-        next_page_token: _builtins.str = ...,
-        unreachable: _abc.Iterable[_builtins.str] | None = ...,
-        skipped: _abc.Iterable[_connections_pb2.SkippedConnection] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_jobs", b"export_jobs", "next_page_token", b"next_page_token", "skipped", b"skipped", "unreachable", b"unreachable"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListExportJobsResponse: _TypeAlias = ListExportJobsResponse  # noqa: Y015
-
-@_typing.final
-class CreateExportJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PARENT_FIELD_NUMBER: _builtins.int
-    EXPORT_JOB_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
-    parent: _builtins.str
-    request_id: _builtins.str
-    validate_only: _builtins.bool
-    @_builtins.property
-    def export_job(self) -> Global___ExportJob: ...
-    def __init__(
-        self,
-        *,
-        parent: _builtins.str = ...,
-        export_job: Global___ExportJob | None = ...,
-        request_id: _builtins.str = ...,
-        validate_only: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job", "parent", b"parent", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CreateExportJobRequest: _TypeAlias = CreateExportJobRequest  # noqa: Y015
-
-@_typing.final
-class CancelExportJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    request_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        request_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CancelExportJobRequest: _TypeAlias = CancelExportJobRequest  # noqa: Y015
-
-@_typing.final
-class WaitExportJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    TIMEOUT_FIELD_NUMBER: _builtins.int
-    SEEN_ETAG_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    seen_etag: _builtins.str
-    @_builtins.property
-    def timeout(self) -> _duration_pb2.Duration:
-        """Default 30 s, maximum 300 s; the call's deadline also counts."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        timeout: _duration_pb2.Duration | None = ...,
-        seen_etag: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "seen_etag", b"seen_etag", "timeout", b"timeout"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___WaitExportJobRequest: _TypeAlias = WaitExportJobRequest  # noqa: Y015
-
-@_typing.final
-class WatchExportJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    @_builtins.property
-    def heartbeat_interval(self) -> _duration_pb2.Duration:
-        """Default 15 s, minimum 1 s: keeps proxies from closing a quiet stream."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        heartbeat_interval: _duration_pb2.Duration | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___WatchExportJobRequest: _TypeAlias = WatchExportJobRequest  # noqa: Y015
-
-@_typing.final
-class WatchExportJobResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EXPORT_JOB_FIELD_NUMBER: _builtins.int
-    OBSERVE_TIME_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def export_job(self) -> Global___ExportJob:
-        """Unset in a heartbeat."""
-
-    @_builtins.property
-    def observe_time(self) -> _timestamp_pb2.Timestamp:
-        """When the vendor was last asked."""
-
-    def __init__(
-        self,
-        *,
-        export_job: Global___ExportJob | None = ...,
-        observe_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job", "observe_time", b"observe_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job", "observe_time", b"observe_time"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___WatchExportJobResponse: _TypeAlias = WatchExportJobResponse  # noqa: Y015
-
-@_typing.final
-class ResolveExportJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    EXPORT_JOB_FIELD_NUMBER: _builtins.int
-    NEVER_SUBMITTED_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """The `g~…` name."""
-    export_job: _builtins.str
-    """The vendor's job that it became."""
-    never_submitted: _builtins.bool
-    request_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        export_job: _builtins.str = ...,
-        never_submitted: _builtins.bool = ...,
-        request_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job", "never_submitted", b"never_submitted", "resolution", b"resolution"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job", "name", b"name", "never_submitted", b"never_submitted", "request_id", b"request_id", "resolution", b"resolution"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_resolution: _TypeAlias = _typing.Literal["export_job", "never_submitted"]  # noqa: Y015
-    _WhichOneofArgType_resolution: _TypeAlias = _typing.Literal["resolution", b"resolution"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_resolution) -> _WhichOneofReturnType_resolution | None: ...
-
-Global___ResolveExportJobRequest: _TypeAlias = ResolveExportJobRequest  # noqa: Y015
-
-@_typing.final
-class ListExportJobLogEntriesRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PARENT_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    ORDER_BY_FIELD_NUMBER: _builtins.int
-    parent: _builtins.str
-    page_size: _builtins.int
-    page_token: _builtins.str
-    order_by: _builtins.str
-    """Where the vendor can: a field name, optional ` desc`."""
-    def __init__(
-        self,
-        *,
-        parent: _builtins.str = ...,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-        order_by: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListExportJobLogEntriesRequest: _TypeAlias = ListExportJobLogEntriesRequest  # noqa: Y015
-
-@_typing.final
-class ListExportJobLogEntriesResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LOG_ENTRIES_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    @_builtins.property
-    def log_entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogEntry]: ...
-    def __init__(
-        self,
-        *,
-        log_entries: _abc.Iterable[Global___LogEntry] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_entries", b"log_entries", "next_page_token", b"next_page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListExportJobLogEntriesResponse: _TypeAlias = ListExportJobLogEntriesResponse  # noqa: Y015
-
-@_typing.final
 class LogEntry(_message.Message):
+    """One thing that the vendor wrote down about a run."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     class _Severity:
@@ -801,17 +1139,29 @@ class LogEntry(_message.Message):
     class _SeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[LogEntry._Severity.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         SEVERITY_UNSPECIFIED: LogEntry._Severity.ValueType  # 0
+        """The vendor does not say, or says a word that this version does not know: see `vendor_severity`."""
         DEBUG: LogEntry._Severity.ValueType  # 1
+        """For developers."""
         INFO: LogEntry._Severity.ValueType  # 2
+        """As it should be."""
         WARNING: LogEntry._Severity.ValueType  # 3
+        """Worth a look."""
         ERROR: LogEntry._Severity.ValueType  # 4
+        """Something failed."""
 
-    class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper): ...
+    class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper):
+        """How bad it is. New values may come."""
+
     SEVERITY_UNSPECIFIED: LogEntry.Severity.ValueType  # 0
+    """The vendor does not say, or says a word that this version does not know: see `vendor_severity`."""
     DEBUG: LogEntry.Severity.ValueType  # 1
+    """For developers."""
     INFO: LogEntry.Severity.ValueType  # 2
+    """As it should be."""
     WARNING: LogEntry.Severity.ValueType  # 3
+    """Worth a look."""
     ERROR: LogEntry.Severity.ValueType  # 4
+    """Something failed."""
 
     LOG_TIME_FIELD_NUMBER: _builtins.int
     SEVERITY_FIELD_NUMBER: _builtins.int
@@ -820,14 +1170,19 @@ class LogEntry(_message.Message):
     VENDOR_SEVERITY_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     severity: Global___LogEntry.Severity.ValueType
+    """How bad it is."""
     text: _builtins.str
+    """The vendor's text."""
     entry_id: _builtins.str
+    """The vendor's id of the entry, or its place in the log where it has none. Unique within the job."""
     vendor_severity: _builtins.str
-    """The vendor's own word for the severity."""
+    """The vendor's own word for the severity. May be empty."""
     code: _builtins.str
     """The vendor's error code, where it has one."""
     @_builtins.property
-    def log_time(self) -> _timestamp_pb2.Timestamp: ...
+    def log_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written, where the vendor says so. Meiro names no time zone: taken as UTC."""
+
     def __init__(
         self,
         *,
@@ -847,137 +1202,20 @@ class LogEntry(_message.Message):
 Global___LogEntry: _TypeAlias = LogEntry  # noqa: Y015
 
 @_typing.final
-class GetExportJobRevisionRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetExportJobRevisionRequest: _TypeAlias = GetExportJobRevisionRequest  # noqa: Y015
-
-@_typing.final
-class ListExportJobRevisionsRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PARENT_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    ORDER_BY_FIELD_NUMBER: _builtins.int
-    parent: _builtins.str
-    page_size: _builtins.int
-    page_token: _builtins.str
-    order_by: _builtins.str
-    """Where the vendor can: a field name, optional ` desc`."""
-    def __init__(
-        self,
-        *,
-        parent: _builtins.str = ...,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-        order_by: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListExportJobRevisionsRequest: _TypeAlias = ListExportJobRevisionsRequest  # noqa: Y015
-
-@_typing.final
-class ListExportJobRevisionsResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EXPORT_JOB_REVISIONS_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    @_builtins.property
-    def export_job_revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportJobRevision]: ...
-    def __init__(
-        self,
-        *,
-        export_job_revisions: _abc.Iterable[Global___ExportJobRevision] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_job_revisions", b"export_job_revisions", "next_page_token", b"next_page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListExportJobRevisionsResponse: _TypeAlias = ListExportJobRevisionsResponse  # noqa: Y015
-
-@_typing.final
-class DownloadExportJobRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    ARTIFACT_ID_FIELD_NUMBER: _builtins.int
-    READ_OFFSET_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    artifact_id: _builtins.str
-    read_offset: _builtins.int
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        artifact_id: _builtins.str = ...,
-        read_offset: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_id", b"artifact_id", "name", b"name", "read_offset", b"read_offset"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DownloadExportJobRequest: _TypeAlias = DownloadExportJobRequest  # noqa: Y015
-
-@_typing.final
-class DownloadExportJobResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEADER_FIELD_NUMBER: _builtins.int
-    DATA_FIELD_NUMBER: _builtins.int
-    data: _builtins.bytes
-    """At most 256 KiB."""
-    @_builtins.property
-    def header(self) -> Global___DownloadHeader:
-        """Only in the first message."""
-
-    def __init__(
-        self,
-        *,
-        header: Global___DownloadHeader | None = ...,
-        data: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "header", b"header"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DownloadExportJobResponse: _TypeAlias = DownloadExportJobResponse  # noqa: Y015
-
-@_typing.final
 class DownloadHeader(_message.Message):
+    """What the file of a download is."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     content_type: _builtins.str
+    """Media type as the vendor says, `application/octet-stream` where it does not."""
     filename: _builtins.str
+    """File name as the vendor has it. May be empty."""
     size_bytes: _builtins.int
+    """Size of the whole file in bytes, whatever `read_offset` is. Absent: the vendor does not say."""
     def __init__(
         self,
         *,

@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class ExportJobServiceStub(object):
-    """Missing associated documentation comment in .proto file."""
+    """Runs that send audiences to destinations: starting, following, stopping, and reading what came of them.
+    What holds for every method (names, pages, filters, request_id, errors) is said at the top of
+    connections.proto.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -92,83 +95,108 @@ class ExportJobServiceStub(object):
 
 
 class ExportJobServiceServicer(object):
-    """Missing associated documentation comment in .proto file."""
+    """Runs that send audiences to destinations: starting, following, stopping, and reading what came of them.
+    What holds for every method (names, pages, filters, request_id, errors) is said at the top of
+    connections.proto.
+    """
 
     def GetExportJob(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Reads one job as the vendor has it now. A `g~…` name answers with the job that it became, under its own
+        name, once that is known. NOT_FOUND EXPORT_JOB_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListExportJobs(self, request, context):
-        """`parent` may be `connections/-`.
+        """Lists the jobs of one connection, or with `connections/-` of all that the caller may use, newest first.
+        Of all, a vendor that fails does not fail the list: see `unreachable` and `skipped` in the answer. The
+        call fails when the connection that `parent` names fails, or all of them do on the first page.
+        INVALID_ARGUMENT FILTER_REQUIRED where the vendor has no list without a filter: Meiro needs
+        `audiences.audience_id`, Segment `destination`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateExportJob(self, request, context):
-        """Starts one run. Never blind-retried against the vendor.
+        """Starts one run and answers with it; there is nothing else to call. Meiro, Adobe and Segment; at
+        mediarithmics, AudienceMemberService starts jobs. A run that is refused is an error: NOT_FOUND
+        DESTINATION_NOT_FOUND or AUDIENCE_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED or
+        EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, nothing is
+        sent again: the answer is OK with state OUTCOME_UNKNOWN and a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN
+        where the gateway has no record to name it by.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelExportJob(self, request, context):
-        """Legal in PENDING, and in RUNNING where the vendor allows it. CANCELLED or
-        CANCELLING afterwards; a second call on either is OK and changes nothing.
+        """Stops a run and answers with it, in state CANCELLED or CANCELLING; a job that is in one of them already is
+        OK and nothing is sent. Its record stays. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
+        another final state, one that the vendor will not stop, and a `g~…` name; NOT_FOUND EXPORT_JOB_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WaitExportJob(self, request, context):
-        """Returns when the job reaches a final state, changes from `seen_etag`, or
-        `timeout` ends, whichever is first: a unary long poll, so retries, load
-        balancing and the mesh work as for any other call.
+        """Answers when the job is in a final state, differs from `seen_etag`, or `timeout` is over, whichever comes
+        first; all three are OK: look at `state`. A unary call, so that retries, load balancing and proxies work as
+        for any other. Ask again until the state is final. NOT_FOUND EXPORT_JOB_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchExportJob(self, request, context):
-        """The same watcher as a stream, for dashboards and progress bars: the current
-        job first, then one message per change, a heartbeat (no job) when nothing
-        changed for `heartbeat_interval`, and the end after a final state. Holds no
-        server-side session: call again after a break and continue.
+        """The same as a stream, for dashboards and progress bars: the present job first, then a message for each
+        change, a heartbeat when nothing changed for a while, and the end after a final state. The state never goes
+        back (from RUNNING to PENDING, from CANCELLING to RUNNING, from a final one to any). Nothing is kept
+        between calls: after a break call again and go on. A vendor that fails is put up with for a while, then
+        ends the stream with its error. NOT_FOUND EXPORT_JOB_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveExportJob(self, request, context):
-        """Settles OUTCOME_UNKNOWN by hand: adopt a vendor job, or declare it never
-        submitted.
+        """Settles an OUTCOME_UNKNOWN by hand, after a look at the vendor: says which job it became, or that it was
+        never submitted. Answers with the job as it then is. FAILED_PRECONDITION EXPORT_JOB_NOT_UNRESOLVED or
+        VENDOR_JOB_ALREADY_ADOPTED, NOT_FOUND EXPORT_JOB_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListExportJobLogEntries(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Lists what the vendor wrote down about a run, oldest first. Meiro: its log; Adobe: the job's errors. Log
+        entries are no resources: they have no names. NOT_FOUND EXPORT_JOB_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetExportJobRevision(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Reads one revision of a job with what changed in it. Meiro only. NOT_FOUND REVISION_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListExportJobRevisions(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Lists the revisions of a job, in the vendor's order. Meiro only. NOT_FOUND EXPORT_JOB_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DownloadExportJob(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Streams a file of a job: a header first, then its bytes as the vendor gives them. Meiro: the exported file;
+        mediarithmics: the rows that were sent (`input`) or refused (`error`). A file that breaks off ends with
+        UNAVAILABLE DOWNLOAD_INTERRUPTED and the offset to go on from, never as if it were whole.
+        FAILED_PRECONDITION EXPORT_JOB_NOT_DOWNLOADABLE, NOT_FOUND EXPORT_JOB_NOT_FOUND or ARTIFACT_NOT_FOUND.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -240,7 +268,10 @@ def add_ExportJobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExportJobService(object):
-    """Missing associated documentation comment in .proto file."""
+    """Runs that send audiences to destinations: starting, following, stopping, and reading what came of them.
+    What holds for every method (names, pages, filters, request_id, errors) is said at the top of
+    connections.proto.
+    """
 
     @staticmethod
     def GetExportJob(request,

@@ -27,78 +27,150 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ExportJobServiceStub:
+    """Runs that send audiences to destinations: starting, following, stopping, and reading what came of them.
+    What holds for every method (names, pages, filters, request_id, errors) is said at the top of
+    connections.proto.
+    """
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExportJobServiceAsyncStub: ...
     GetExportJob: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.GetExportJobRequest, _export_jobs_pb2.ExportJob]
+    """Reads one job as the vendor has it now. A `g~…` name answers with the job that it became, under its own
+    name, once that is known. NOT_FOUND EXPORT_JOB_NOT_FOUND.
+    """
     ListExportJobs: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.ListExportJobsRequest, _export_jobs_pb2.ListExportJobsResponse]
-    """`parent` may be `connections/-`."""
+    """Lists the jobs of one connection, or with `connections/-` of all that the caller may use, newest first.
+    Of all, a vendor that fails does not fail the list: see `unreachable` and `skipped` in the answer. The
+    call fails when the connection that `parent` names fails, or all of them do on the first page.
+    INVALID_ARGUMENT FILTER_REQUIRED where the vendor has no list without a filter: Meiro needs
+    `audiences.audience_id`, Segment `destination`.
+    """
     CreateExportJob: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.CreateExportJobRequest, _export_jobs_pb2.ExportJob]
-    """Starts one run. Never blind-retried against the vendor."""
+    """Starts one run and answers with it; there is nothing else to call. Meiro, Adobe and Segment; at
+    mediarithmics, AudienceMemberService starts jobs. A run that is refused is an error: NOT_FOUND
+    DESTINATION_NOT_FOUND or AUDIENCE_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED or
+    EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, nothing is
+    sent again: the answer is OK with state OUTCOME_UNKNOWN and a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN
+    where the gateway has no record to name it by.
+    """
     CancelExportJob: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.CancelExportJobRequest, _export_jobs_pb2.ExportJob]
-    """Legal in PENDING, and in RUNNING where the vendor allows it. CANCELLED or
-    CANCELLING afterwards; a second call on either is OK and changes nothing.
+    """Stops a run and answers with it, in state CANCELLED or CANCELLING; a job that is in one of them already is
+    OK and nothing is sent. Its record stays. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
+    another final state, one that the vendor will not stop, and a `g~…` name; NOT_FOUND EXPORT_JOB_NOT_FOUND.
     """
     WaitExportJob: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.WaitExportJobRequest, _export_jobs_pb2.ExportJob]
-    """Returns when the job reaches a final state, changes from `seen_etag`, or
-    `timeout` ends, whichever is first: a unary long poll, so retries, load
-    balancing and the mesh work as for any other call.
+    """Answers when the job is in a final state, differs from `seen_etag`, or `timeout` is over, whichever comes
+    first; all three are OK: look at `state`. A unary call, so that retries, load balancing and proxies work as
+    for any other. Ask again until the state is final. NOT_FOUND EXPORT_JOB_NOT_FOUND.
     """
     WatchExportJob: _grpc.UnaryStreamMultiCallable[_export_jobs_pb2.WatchExportJobRequest, _export_jobs_pb2.WatchExportJobResponse]
-    """The same watcher as a stream, for dashboards and progress bars: the current
-    job first, then one message per change, a heartbeat (no job) when nothing
-    changed for `heartbeat_interval`, and the end after a final state. Holds no
-    server-side session: call again after a break and continue.
+    """The same as a stream, for dashboards and progress bars: the present job first, then a message for each
+    change, a heartbeat when nothing changed for a while, and the end after a final state. The state never goes
+    back (from RUNNING to PENDING, from CANCELLING to RUNNING, from a final one to any). Nothing is kept
+    between calls: after a break call again and go on. A vendor that fails is put up with for a while, then
+    ends the stream with its error. NOT_FOUND EXPORT_JOB_NOT_FOUND.
     """
     ResolveExportJob: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.ResolveExportJobRequest, _export_jobs_pb2.ExportJob]
-    """Settles OUTCOME_UNKNOWN by hand: adopt a vendor job, or declare it never
-    submitted.
+    """Settles an OUTCOME_UNKNOWN by hand, after a look at the vendor: says which job it became, or that it was
+    never submitted. Answers with the job as it then is. FAILED_PRECONDITION EXPORT_JOB_NOT_UNRESOLVED or
+    VENDOR_JOB_ALREADY_ADOPTED, NOT_FOUND EXPORT_JOB_NOT_FOUND.
     """
     ListExportJobLogEntries: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.ListExportJobLogEntriesRequest, _export_jobs_pb2.ListExportJobLogEntriesResponse]
+    """Lists what the vendor wrote down about a run, oldest first. Meiro: its log; Adobe: the job's errors. Log
+    entries are no resources: they have no names. NOT_FOUND EXPORT_JOB_NOT_FOUND.
+    """
     GetExportJobRevision: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.GetExportJobRevisionRequest, _export_jobs_pb2.ExportJobRevision]
+    """Reads one revision of a job with what changed in it. Meiro only. NOT_FOUND REVISION_NOT_FOUND."""
     ListExportJobRevisions: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.ListExportJobRevisionsRequest, _export_jobs_pb2.ListExportJobRevisionsResponse]
+    """Lists the revisions of a job, in the vendor's order. Meiro only. NOT_FOUND EXPORT_JOB_NOT_FOUND."""
     DownloadExportJob: _grpc.UnaryStreamMultiCallable[_export_jobs_pb2.DownloadExportJobRequest, _export_jobs_pb2.DownloadExportJobResponse]
+    """Streams a file of a job: a header first, then its bytes as the vendor gives them. Meiro: the exported file;
+    mediarithmics: the rows that were sent (`input`) or refused (`error`). A file that breaks off ends with
+    UNAVAILABLE DOWNLOAD_INTERRUPTED and the offset to go on from, never as if it were whole.
+    FAILED_PRECONDITION EXPORT_JOB_NOT_DOWNLOADABLE, NOT_FOUND EXPORT_JOB_NOT_FOUND or ARTIFACT_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class ExportJobServiceAsyncStub(ExportJobServiceStub):
+    """Runs that send audiences to destinations: starting, following, stopping, and reading what came of them.
+    What holds for every method (names, pages, filters, request_id, errors) is said at the top of
+    connections.proto.
+    """
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetExportJob: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.GetExportJobRequest, _export_jobs_pb2.ExportJob]  # type: ignore[assignment]
+    """Reads one job as the vendor has it now. A `g~…` name answers with the job that it became, under its own
+    name, once that is known. NOT_FOUND EXPORT_JOB_NOT_FOUND.
+    """
     ListExportJobs: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.ListExportJobsRequest, _export_jobs_pb2.ListExportJobsResponse]  # type: ignore[assignment]
-    """`parent` may be `connections/-`."""
+    """Lists the jobs of one connection, or with `connections/-` of all that the caller may use, newest first.
+    Of all, a vendor that fails does not fail the list: see `unreachable` and `skipped` in the answer. The
+    call fails when the connection that `parent` names fails, or all of them do on the first page.
+    INVALID_ARGUMENT FILTER_REQUIRED where the vendor has no list without a filter: Meiro needs
+    `audiences.audience_id`, Segment `destination`.
+    """
     CreateExportJob: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.CreateExportJobRequest, _export_jobs_pb2.ExportJob]  # type: ignore[assignment]
-    """Starts one run. Never blind-retried against the vendor."""
+    """Starts one run and answers with it; there is nothing else to call. Meiro, Adobe and Segment; at
+    mediarithmics, AudienceMemberService starts jobs. A run that is refused is an error: NOT_FOUND
+    DESTINATION_NOT_FOUND or AUDIENCE_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED or
+    EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, nothing is
+    sent again: the answer is OK with state OUTCOME_UNKNOWN and a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN
+    where the gateway has no record to name it by.
+    """
     CancelExportJob: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.CancelExportJobRequest, _export_jobs_pb2.ExportJob]  # type: ignore[assignment]
-    """Legal in PENDING, and in RUNNING where the vendor allows it. CANCELLED or
-    CANCELLING afterwards; a second call on either is OK and changes nothing.
+    """Stops a run and answers with it, in state CANCELLED or CANCELLING; a job that is in one of them already is
+    OK and nothing is sent. Its record stays. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
+    another final state, one that the vendor will not stop, and a `g~…` name; NOT_FOUND EXPORT_JOB_NOT_FOUND.
     """
     WaitExportJob: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.WaitExportJobRequest, _export_jobs_pb2.ExportJob]  # type: ignore[assignment]
-    """Returns when the job reaches a final state, changes from `seen_etag`, or
-    `timeout` ends, whichever is first: a unary long poll, so retries, load
-    balancing and the mesh work as for any other call.
+    """Answers when the job is in a final state, differs from `seen_etag`, or `timeout` is over, whichever comes
+    first; all three are OK: look at `state`. A unary call, so that retries, load balancing and proxies work as
+    for any other. Ask again until the state is final. NOT_FOUND EXPORT_JOB_NOT_FOUND.
     """
     WatchExportJob: _aio.UnaryStreamMultiCallable[_export_jobs_pb2.WatchExportJobRequest, _export_jobs_pb2.WatchExportJobResponse]  # type: ignore[assignment]
-    """The same watcher as a stream, for dashboards and progress bars: the current
-    job first, then one message per change, a heartbeat (no job) when nothing
-    changed for `heartbeat_interval`, and the end after a final state. Holds no
-    server-side session: call again after a break and continue.
+    """The same as a stream, for dashboards and progress bars: the present job first, then a message for each
+    change, a heartbeat when nothing changed for a while, and the end after a final state. The state never goes
+    back (from RUNNING to PENDING, from CANCELLING to RUNNING, from a final one to any). Nothing is kept
+    between calls: after a break call again and go on. A vendor that fails is put up with for a while, then
+    ends the stream with its error. NOT_FOUND EXPORT_JOB_NOT_FOUND.
     """
     ResolveExportJob: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.ResolveExportJobRequest, _export_jobs_pb2.ExportJob]  # type: ignore[assignment]
-    """Settles OUTCOME_UNKNOWN by hand: adopt a vendor job, or declare it never
-    submitted.
+    """Settles an OUTCOME_UNKNOWN by hand, after a look at the vendor: says which job it became, or that it was
+    never submitted. Answers with the job as it then is. FAILED_PRECONDITION EXPORT_JOB_NOT_UNRESOLVED or
+    VENDOR_JOB_ALREADY_ADOPTED, NOT_FOUND EXPORT_JOB_NOT_FOUND.
     """
     ListExportJobLogEntries: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.ListExportJobLogEntriesRequest, _export_jobs_pb2.ListExportJobLogEntriesResponse]  # type: ignore[assignment]
+    """Lists what the vendor wrote down about a run, oldest first. Meiro: its log; Adobe: the job's errors. Log
+    entries are no resources: they have no names. NOT_FOUND EXPORT_JOB_NOT_FOUND.
+    """
     GetExportJobRevision: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.GetExportJobRevisionRequest, _export_jobs_pb2.ExportJobRevision]  # type: ignore[assignment]
+    """Reads one revision of a job with what changed in it. Meiro only. NOT_FOUND REVISION_NOT_FOUND."""
     ListExportJobRevisions: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.ListExportJobRevisionsRequest, _export_jobs_pb2.ListExportJobRevisionsResponse]  # type: ignore[assignment]
+    """Lists the revisions of a job, in the vendor's order. Meiro only. NOT_FOUND EXPORT_JOB_NOT_FOUND."""
     DownloadExportJob: _aio.UnaryStreamMultiCallable[_export_jobs_pb2.DownloadExportJobRequest, _export_jobs_pb2.DownloadExportJobResponse]  # type: ignore[assignment]
+    """Streams a file of a job: a header first, then its bytes as the vendor gives them. Meiro: the exported file;
+    mediarithmics: the rows that were sent (`input`) or refused (`error`). A file that breaks off ends with
+    UNAVAILABLE DOWNLOAD_INTERRUPTED and the offset to go on from, never as if it were whole.
+    FAILED_PRECONDITION EXPORT_JOB_NOT_DOWNLOADABLE, NOT_FOUND EXPORT_JOB_NOT_FOUND or ARTIFACT_NOT_FOUND.
+    """
 
 class ExportJobServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Runs that send audiences to destinations: starting, following, stopping, and reading what came of them.
+    What holds for every method (names, pages, filters, request_id, errors) is said at the top of
+    connections.proto.
+    """
+
     @_abc_1.abstractmethod
     def GetExportJob(
         self,
         request: _export_jobs_pb2.GetExportJobRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_export_jobs_pb2.ExportJob, _abc.Awaitable[_export_jobs_pb2.ExportJob]]: ...
+    ) -> _typing.Union[_export_jobs_pb2.ExportJob, _abc.Awaitable[_export_jobs_pb2.ExportJob]]:
+        """Reads one job as the vendor has it now. A `g~…` name answers with the job that it became, under its own
+        name, once that is known. NOT_FOUND EXPORT_JOB_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ListExportJobs(
@@ -106,7 +178,12 @@ class ExportJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _export_jobs_pb2.ListExportJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_export_jobs_pb2.ListExportJobsResponse, _abc.Awaitable[_export_jobs_pb2.ListExportJobsResponse]]:
-        """`parent` may be `connections/-`."""
+        """Lists the jobs of one connection, or with `connections/-` of all that the caller may use, newest first.
+        Of all, a vendor that fails does not fail the list: see `unreachable` and `skipped` in the answer. The
+        call fails when the connection that `parent` names fails, or all of them do on the first page.
+        INVALID_ARGUMENT FILTER_REQUIRED where the vendor has no list without a filter: Meiro needs
+        `audiences.audience_id`, Segment `destination`.
+        """
 
     @_abc_1.abstractmethod
     def CreateExportJob(
@@ -114,7 +191,13 @@ class ExportJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _export_jobs_pb2.CreateExportJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_export_jobs_pb2.ExportJob, _abc.Awaitable[_export_jobs_pb2.ExportJob]]:
-        """Starts one run. Never blind-retried against the vendor."""
+        """Starts one run and answers with it; there is nothing else to call. Meiro, Adobe and Segment; at
+        mediarithmics, AudienceMemberService starts jobs. A run that is refused is an error: NOT_FOUND
+        DESTINATION_NOT_FOUND or AUDIENCE_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED or
+        EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, nothing is
+        sent again: the answer is OK with state OUTCOME_UNKNOWN and a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN
+        where the gateway has no record to name it by.
+        """
 
     @_abc_1.abstractmethod
     def CancelExportJob(
@@ -122,8 +205,9 @@ class ExportJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _export_jobs_pb2.CancelExportJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_export_jobs_pb2.ExportJob, _abc.Awaitable[_export_jobs_pb2.ExportJob]]:
-        """Legal in PENDING, and in RUNNING where the vendor allows it. CANCELLED or
-        CANCELLING afterwards; a second call on either is OK and changes nothing.
+        """Stops a run and answers with it, in state CANCELLED or CANCELLING; a job that is in one of them already is
+        OK and nothing is sent. Its record stays. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
+        another final state, one that the vendor will not stop, and a `g~…` name; NOT_FOUND EXPORT_JOB_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -132,9 +216,9 @@ class ExportJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _export_jobs_pb2.WaitExportJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_export_jobs_pb2.ExportJob, _abc.Awaitable[_export_jobs_pb2.ExportJob]]:
-        """Returns when the job reaches a final state, changes from `seen_etag`, or
-        `timeout` ends, whichever is first: a unary long poll, so retries, load
-        balancing and the mesh work as for any other call.
+        """Answers when the job is in a final state, differs from `seen_etag`, or `timeout` is over, whichever comes
+        first; all three are OK: look at `state`. A unary call, so that retries, load balancing and proxies work as
+        for any other. Ask again until the state is final. NOT_FOUND EXPORT_JOB_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -143,10 +227,11 @@ class ExportJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _export_jobs_pb2.WatchExportJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_export_jobs_pb2.WatchExportJobResponse], _abc.AsyncIterator[_export_jobs_pb2.WatchExportJobResponse]]:
-        """The same watcher as a stream, for dashboards and progress bars: the current
-        job first, then one message per change, a heartbeat (no job) when nothing
-        changed for `heartbeat_interval`, and the end after a final state. Holds no
-        server-side session: call again after a break and continue.
+        """The same as a stream, for dashboards and progress bars: the present job first, then a message for each
+        change, a heartbeat when nothing changed for a while, and the end after a final state. The state never goes
+        back (from RUNNING to PENDING, from CANCELLING to RUNNING, from a final one to any). Nothing is kept
+        between calls: after a break call again and go on. A vendor that fails is put up with for a while, then
+        ends the stream with its error. NOT_FOUND EXPORT_JOB_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -155,8 +240,9 @@ class ExportJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _export_jobs_pb2.ResolveExportJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_export_jobs_pb2.ExportJob, _abc.Awaitable[_export_jobs_pb2.ExportJob]]:
-        """Settles OUTCOME_UNKNOWN by hand: adopt a vendor job, or declare it never
-        submitted.
+        """Settles an OUTCOME_UNKNOWN by hand, after a look at the vendor: says which job it became, or that it was
+        never submitted. Answers with the job as it then is. FAILED_PRECONDITION EXPORT_JOB_NOT_UNRESOLVED or
+        VENDOR_JOB_ALREADY_ADOPTED, NOT_FOUND EXPORT_JOB_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -164,27 +250,37 @@ class ExportJobServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _export_jobs_pb2.ListExportJobLogEntriesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_export_jobs_pb2.ListExportJobLogEntriesResponse, _abc.Awaitable[_export_jobs_pb2.ListExportJobLogEntriesResponse]]: ...
+    ) -> _typing.Union[_export_jobs_pb2.ListExportJobLogEntriesResponse, _abc.Awaitable[_export_jobs_pb2.ListExportJobLogEntriesResponse]]:
+        """Lists what the vendor wrote down about a run, oldest first. Meiro: its log; Adobe: the job's errors. Log
+        entries are no resources: they have no names. NOT_FOUND EXPORT_JOB_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def GetExportJobRevision(
         self,
         request: _export_jobs_pb2.GetExportJobRevisionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_export_jobs_pb2.ExportJobRevision, _abc.Awaitable[_export_jobs_pb2.ExportJobRevision]]: ...
+    ) -> _typing.Union[_export_jobs_pb2.ExportJobRevision, _abc.Awaitable[_export_jobs_pb2.ExportJobRevision]]:
+        """Reads one revision of a job with what changed in it. Meiro only. NOT_FOUND REVISION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListExportJobRevisions(
         self,
         request: _export_jobs_pb2.ListExportJobRevisionsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_export_jobs_pb2.ListExportJobRevisionsResponse, _abc.Awaitable[_export_jobs_pb2.ListExportJobRevisionsResponse]]: ...
+    ) -> _typing.Union[_export_jobs_pb2.ListExportJobRevisionsResponse, _abc.Awaitable[_export_jobs_pb2.ListExportJobRevisionsResponse]]:
+        """Lists the revisions of a job, in the vendor's order. Meiro only. NOT_FOUND EXPORT_JOB_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def DownloadExportJob(
         self,
         request: _export_jobs_pb2.DownloadExportJobRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_export_jobs_pb2.DownloadExportJobResponse], _abc.AsyncIterator[_export_jobs_pb2.DownloadExportJobResponse]]: ...
+    ) -> _typing.Union[_abc.Iterator[_export_jobs_pb2.DownloadExportJobResponse], _abc.AsyncIterator[_export_jobs_pb2.DownloadExportJobResponse]]:
+        """Streams a file of a job: a header first, then its bytes as the vendor gives them. Meiro: the exported file;
+        mediarithmics: the rows that were sent (`input`) or refused (`error`). A file that breaks off ends with
+        UNAVAILABLE DOWNLOAD_INTERRUPTED and the offset to go on from, never as if it were whole.
+        FAILED_PRECONDITION EXPORT_JOB_NOT_DOWNLOADABLE, NOT_FOUND EXPORT_JOB_NOT_FOUND or ARTIFACT_NOT_FOUND.
+        """
 
 def add_ExportJobServiceServicer_to_server(servicer: ExportJobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,6 +24,7 @@ _sym_db = _symbol_database.Default()
 
 from audiencegateway.v1 import export_jobs_pb2 as audiencegateway_dot_v1_dot_export__jobs__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
@@ -32,7 +33,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n audiencegateway/v1/members.proto\x12\x12\x61udiencegateway.v1\x1a$audiencegateway/v1/export_jobs.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x82\x04\n\x0e\x41udienceMember\x12\x45\n\toperation\x18\x01 \x01(\x0e\x32,.audiencegateway.v1.AudienceMember.OperationB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fuser_account_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nemail_hash\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\ruser_agent_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1c\n\x0e\x63ompartment_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\x0b\x61udience_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x1c\n\x0c\x61udience_key\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x37\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01H\x01\x12.\n\x03ttl\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01H\x01\x12\x1d\n\rnever_expires\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01H\x01\x12\x1d\n\x0f\x61ttributes_json\x18\x0b \x01(\tB\x04\xe2\x41\x01\x01\";\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x07\n\x03\x41\x44\x44\x10\x01\x12\n\n\x06REMOVE\x10\x02\x42\x08\n\x06targetB\x0c\n\nexpiration\"\xd8\x02\n\x16\x41udienceMemberDefaults\x12\x45\n\toperation\x18\x01 \x01(\x0e\x32,.audiencegateway.v1.AudienceMember.OperationB\x04\xe2\x41\x01\x01\x12\x1c\n\x0e\x63ompartment_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\x0b\x61udience_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x1c\n\x0c\x61udience_key\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x37\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01H\x01\x12.\n\x03ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01H\x01\x12\x1d\n\rnever_expires\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x01\x42\x08\n\x06targetB\x0c\n\nexpiration\"\xa9\x02\n\x1cIngestAudienceMembersRequest\x12\x42\n\x0b\x64\x65stination\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xfa\x41&\n$audiencegateway.internal/Destination\x12\x42\n\x10\x61udience_members\x18\x02 \x03(\x0b\x32\".audiencegateway.v1.AudienceMemberB\x04\xe2\x41\x01\x02\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x42\n\x08\x64\x65\x66\x61ults\x18\x05 \x01(\x0b\x32*.audiencegateway.v1.AudienceMemberDefaultsB\x04\xe2\x41\x01\x01\"R\n\x1dIngestAudienceMembersResponse\x12\x31\n\nexport_job\x18\x01 \x01(\x0b\x32\x1d.audiencegateway.v1.ExportJob\"\xc3\x01\n\x1cUploadAudienceMembersRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .audiencegateway.v1.UploadHeaderH\x00\x12\x30\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1f.audiencegateway.v1.UploadBatchH\x00\x12\x32\n\x06\x66inish\x18\x03 \x01(\x0b\x32 .audiencegateway.v1.UploadFinishH\x00\x42\t\n\x07payload\"\xf7\x01\n\x0cUploadHeader\x12\x42\n\x0b\x64\x65stination\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xfa\x41&\n$audiencegateway.internal/Destination\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x42\n\x08\x64\x65\x66\x61ults\x18\x03 \x01(\x0b\x32*.audiencegateway.v1.AudienceMemberDefaultsB\x04\xe2\x41\x01\x01\x12 \n\x12\x66irst_member_index\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"Q\n\x0bUploadBatch\x12\x42\n\x10\x61udience_members\x18\x01 \x03(\x0b\x32\".audiencegateway.v1.AudienceMemberB\x04\xe2\x41\x01\x02\"@\n\x0cUploadFinish\x12\x1f\n\x0cmember_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02H\x00\x88\x01\x01\x42\x0f\n\r_member_count\"s\n\x0cUploadedFile\x12\x31\n\nexport_job\x18\x01 \x01(\x0b\x32\x1d.audiencegateway.v1.ExportJob\x12\x1a\n\x12\x66irst_member_index\x18\x02 \x01(\x03\x12\x14\n\x0cmember_count\x18\x03 \x01(\x03\"\x8e\x01\n\x1dUploadAudienceMembersResponse\x12/\n\x05\x66iles\x18\x01 \x03(\x0b\x32 .audiencegateway.v1.UploadedFile\x12\x19\n\x11next_member_index\x18\x02 \x01(\x03\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status2\xea\x02\n\x15\x41udienceMemberService\x12\xcd\x01\n\x15IngestAudienceMembers\x12\x30.audiencegateway.v1.IngestAudienceMembersRequest\x1a\x31.audiencegateway.v1.IngestAudienceMembersResponse\"O\x82\xd3\xe4\x93\x02I\"D/v1/{destination=connections/*/destinations/*}:ingestAudienceMembers:\x01*\x12\x80\x01\n\x15UploadAudienceMembers\x12\x30.audiencegateway.v1.UploadAudienceMembersRequest\x1a\x31.audiencegateway.v1.UploadAudienceMembersResponse\"\x00(\x01\x42\x85\x01\n\x1binternal.audiencegateway.v1B\x0cMembersProtoP\x01ZAaudiencegateway.internal/gen/audiencegateway/v1;audiencegatewayv1\xaa\x02\x12\x41udienceGateway.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n audiencegateway/v1/members.proto\x12\x12\x61udiencegateway.v1\x1a$audiencegateway/v1/export_jobs.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa9\x02\n\x1cIngestAudienceMembersRequest\x12\x42\n\x0b\x64\x65stination\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xfa\x41&\n$audiencegateway.internal/Destination\x12\x42\n\x10\x61udience_members\x18\x02 \x03(\x0b\x32\".audiencegateway.v1.AudienceMemberB\x04\xe2\x41\x01\x02\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x42\n\x08\x64\x65\x66\x61ults\x18\x05 \x01(\x0b\x32*.audiencegateway.v1.AudienceMemberDefaultsB\x04\xe2\x41\x01\x01\"R\n\x1dIngestAudienceMembersResponse\x12\x31\n\nexport_job\x18\x01 \x01(\x0b\x32\x1d.audiencegateway.v1.ExportJob\"\xd5\x01\n\x1cUploadAudienceMembersRequest\x12\x38\n\x06header\x18\x01 \x01(\x0b\x32 .audiencegateway.v1.UploadHeaderB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1f.audiencegateway.v1.UploadBatchB\x04\xe2\x41\x01\x01H\x00\x12\x38\n\x06\x66inish\x18\x03 \x01(\x0b\x32 .audiencegateway.v1.UploadFinishB\x04\xe2\x41\x01\x01H\x00\x42\t\n\x07payload\"\x8e\x01\n\x1dUploadAudienceMembersResponse\x12/\n\x05\x66iles\x18\x01 \x03(\x0b\x32 .audiencegateway.v1.UploadedFile\x12\x19\n\x11next_member_index\x18\x02 \x01(\x03\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\"\x82\x04\n\x0e\x41udienceMember\x12\x45\n\toperation\x18\x01 \x01(\x0e\x32,.audiencegateway.v1.AudienceMember.OperationB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fuser_account_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nemail_hash\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\ruser_agent_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1c\n\x0e\x63ompartment_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\x0b\x61udience_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x1c\n\x0c\x61udience_key\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x37\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01H\x01\x12.\n\x03ttl\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01H\x01\x12\x1d\n\rnever_expires\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01H\x01\x12\x1d\n\x0f\x61ttributes_json\x18\x0b \x01(\tB\x04\xe2\x41\x01\x01\";\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x07\n\x03\x41\x44\x44\x10\x01\x12\n\n\x06REMOVE\x10\x02\x42\x08\n\x06targetB\x0c\n\nexpiration\"\xd8\x02\n\x16\x41udienceMemberDefaults\x12\x45\n\toperation\x18\x01 \x01(\x0e\x32,.audiencegateway.v1.AudienceMember.OperationB\x04\xe2\x41\x01\x01\x12\x1c\n\x0e\x63ompartment_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\x0b\x61udience_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x1c\n\x0c\x61udience_key\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x37\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01H\x01\x12.\n\x03ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01H\x01\x12\x1d\n\rnever_expires\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x01\x42\x08\n\x06targetB\x0c\n\nexpiration\"\xf7\x01\n\x0cUploadHeader\x12\x42\n\x0b\x64\x65stination\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xfa\x41&\n$audiencegateway.internal/Destination\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x42\n\x08\x64\x65\x66\x61ults\x18\x03 \x01(\x0b\x32*.audiencegateway.v1.AudienceMemberDefaultsB\x04\xe2\x41\x01\x01\x12 \n\x12\x66irst_member_index\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"Q\n\x0bUploadBatch\x12\x42\n\x10\x61udience_members\x18\x01 \x03(\x0b\x32\".audiencegateway.v1.AudienceMemberB\x04\xe2\x41\x01\x02\"@\n\x0cUploadFinish\x12\x1f\n\x0cmember_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02H\x00\x88\x01\x01\x42\x0f\n\r_member_count\"\x85\x01\n\x0cUploadedFile\x12\x37\n\nexport_job\x18\x01 \x01(\x0b\x32\x1d.audiencegateway.v1.ExportJobB\x04\xe2\x41\x01\x03\x12 \n\x12\x66irst_member_index\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cmember_count\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x32\x89\x03\n\x15\x41udienceMemberService\x12\xec\x01\n\x15IngestAudienceMembers\x12\x30.audiencegateway.v1.IngestAudienceMembersRequest\x1a\x31.audiencegateway.v1.IngestAudienceMembersResponse\"n\xda\x41\x1c\x64\x65stination,audience_members\x82\xd3\xe4\x93\x02I\"D/v1/{destination=connections/*/destinations/*}:ingestAudienceMembers:\x01*\x12\x80\x01\n\x15UploadAudienceMembers\x12\x30.audiencegateway.v1.UploadAudienceMembersRequest\x1a\x31.audiencegateway.v1.UploadAudienceMembersResponse\"\x00(\x01\x42\x85\x01\n\x1binternal.audiencegateway.v1B\x0cMembersProtoP\x01ZAaudiencegateway.internal/gen/audiencegateway/v1;audiencegatewayv1\xaa\x02\x12\x41udienceGateway.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +41,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'audiencegateway.v1.members_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033internal.audiencegateway.v1B\014MembersProtoP\001ZAaudiencegateway.internal/gen/audiencegateway/v1;audiencegatewayv1\252\002\022AudienceGateway.V1'
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['destination']._loaded_options = None
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['destination']._serialized_options = b'\342A\001\002\372A&\n$audiencegateway.internal/Destination'
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['audience_members']._loaded_options = None
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['audience_members']._serialized_options = b'\342A\001\002'
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['defaults']._loaded_options = None
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['defaults']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOADAUDIENCEMEMBERSREQUEST'].fields_by_name['header']._loaded_options = None
+  _globals['_UPLOADAUDIENCEMEMBERSREQUEST'].fields_by_name['header']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOADAUDIENCEMEMBERSREQUEST'].fields_by_name['batch']._loaded_options = None
+  _globals['_UPLOADAUDIENCEMEMBERSREQUEST'].fields_by_name['batch']._serialized_options = b'\342A\001\001'
+  _globals['_UPLOADAUDIENCEMEMBERSREQUEST'].fields_by_name['finish']._loaded_options = None
+  _globals['_UPLOADAUDIENCEMEMBERSREQUEST'].fields_by_name['finish']._serialized_options = b'\342A\001\001'
   _globals['_AUDIENCEMEMBER'].fields_by_name['operation']._loaded_options = None
   _globals['_AUDIENCEMEMBER'].fields_by_name['operation']._serialized_options = b'\342A\001\001'
   _globals['_AUDIENCEMEMBER'].fields_by_name['user_account_id']._loaded_options = None
@@ -76,16 +93,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDIENCEMEMBERDEFAULTS'].fields_by_name['ttl']._serialized_options = b'\342A\001\001'
   _globals['_AUDIENCEMEMBERDEFAULTS'].fields_by_name['never_expires']._loaded_options = None
   _globals['_AUDIENCEMEMBERDEFAULTS'].fields_by_name['never_expires']._serialized_options = b'\342A\001\001'
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['destination']._loaded_options = None
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['destination']._serialized_options = b'\342A\001\002\372A&\n$audiencegateway.internal/Destination'
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['audience_members']._loaded_options = None
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['audience_members']._serialized_options = b'\342A\001\002'
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['validate_only']._loaded_options = None
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['defaults']._loaded_options = None
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST'].fields_by_name['defaults']._serialized_options = b'\342A\001\001'
   _globals['_UPLOADHEADER'].fields_by_name['destination']._loaded_options = None
   _globals['_UPLOADHEADER'].fields_by_name['destination']._serialized_options = b'\342A\001\002\372A&\n$audiencegateway.internal/Destination'
   _globals['_UPLOADHEADER'].fields_by_name['request_id']._loaded_options = None
@@ -100,30 +107,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADBATCH'].fields_by_name['audience_members']._serialized_options = b'\342A\001\002'
   _globals['_UPLOADFINISH'].fields_by_name['member_count']._loaded_options = None
   _globals['_UPLOADFINISH'].fields_by_name['member_count']._serialized_options = b'\342A\001\002'
+  _globals['_UPLOADEDFILE'].fields_by_name['export_job']._loaded_options = None
+  _globals['_UPLOADEDFILE'].fields_by_name['export_job']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOADEDFILE'].fields_by_name['first_member_index']._loaded_options = None
+  _globals['_UPLOADEDFILE'].fields_by_name['first_member_index']._serialized_options = b'\342A\001\003'
+  _globals['_UPLOADEDFILE'].fields_by_name['member_count']._loaded_options = None
+  _globals['_UPLOADEDFILE'].fields_by_name['member_count']._serialized_options = b'\342A\001\003'
   _globals['_AUDIENCEMEMBERSERVICE'].methods_by_name['IngestAudienceMembers']._loaded_options = None
-  _globals['_AUDIENCEMEMBERSERVICE'].methods_by_name['IngestAudienceMembers']._serialized_options = b'\202\323\344\223\002I\"D/v1/{destination=connections/*/destinations/*}:ingestAudienceMembers:\001*'
-  _globals['_AUDIENCEMEMBER']._serialized_start=304
-  _globals['_AUDIENCEMEMBER']._serialized_end=818
-  _globals['_AUDIENCEMEMBER_OPERATION']._serialized_start=735
-  _globals['_AUDIENCEMEMBER_OPERATION']._serialized_end=794
-  _globals['_AUDIENCEMEMBERDEFAULTS']._serialized_start=821
-  _globals['_AUDIENCEMEMBERDEFAULTS']._serialized_end=1165
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST']._serialized_start=1168
-  _globals['_INGESTAUDIENCEMEMBERSREQUEST']._serialized_end=1465
-  _globals['_INGESTAUDIENCEMEMBERSRESPONSE']._serialized_start=1467
-  _globals['_INGESTAUDIENCEMEMBERSRESPONSE']._serialized_end=1549
-  _globals['_UPLOADAUDIENCEMEMBERSREQUEST']._serialized_start=1552
-  _globals['_UPLOADAUDIENCEMEMBERSREQUEST']._serialized_end=1747
-  _globals['_UPLOADHEADER']._serialized_start=1750
-  _globals['_UPLOADHEADER']._serialized_end=1997
-  _globals['_UPLOADBATCH']._serialized_start=1999
-  _globals['_UPLOADBATCH']._serialized_end=2080
-  _globals['_UPLOADFINISH']._serialized_start=2082
-  _globals['_UPLOADFINISH']._serialized_end=2146
-  _globals['_UPLOADEDFILE']._serialized_start=2148
-  _globals['_UPLOADEDFILE']._serialized_end=2263
-  _globals['_UPLOADAUDIENCEMEMBERSRESPONSE']._serialized_start=2266
-  _globals['_UPLOADAUDIENCEMEMBERSRESPONSE']._serialized_end=2408
-  _globals['_AUDIENCEMEMBERSERVICE']._serialized_start=2411
-  _globals['_AUDIENCEMEMBERSERVICE']._serialized_end=2773
+  _globals['_AUDIENCEMEMBERSERVICE'].methods_by_name['IngestAudienceMembers']._serialized_options = b'\332A\034destination,audience_members\202\323\344\223\002I\"D/v1/{destination=connections/*/destinations/*}:ingestAudienceMembers:\001*'
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST']._serialized_start=329
+  _globals['_INGESTAUDIENCEMEMBERSREQUEST']._serialized_end=626
+  _globals['_INGESTAUDIENCEMEMBERSRESPONSE']._serialized_start=628
+  _globals['_INGESTAUDIENCEMEMBERSRESPONSE']._serialized_end=710
+  _globals['_UPLOADAUDIENCEMEMBERSREQUEST']._serialized_start=713
+  _globals['_UPLOADAUDIENCEMEMBERSREQUEST']._serialized_end=926
+  _globals['_UPLOADAUDIENCEMEMBERSRESPONSE']._serialized_start=929
+  _globals['_UPLOADAUDIENCEMEMBERSRESPONSE']._serialized_end=1071
+  _globals['_AUDIENCEMEMBER']._serialized_start=1074
+  _globals['_AUDIENCEMEMBER']._serialized_end=1588
+  _globals['_AUDIENCEMEMBER_OPERATION']._serialized_start=1505
+  _globals['_AUDIENCEMEMBER_OPERATION']._serialized_end=1564
+  _globals['_AUDIENCEMEMBERDEFAULTS']._serialized_start=1591
+  _globals['_AUDIENCEMEMBERDEFAULTS']._serialized_end=1935
+  _globals['_UPLOADHEADER']._serialized_start=1938
+  _globals['_UPLOADHEADER']._serialized_end=2185
+  _globals['_UPLOADBATCH']._serialized_start=2187
+  _globals['_UPLOADBATCH']._serialized_end=2268
+  _globals['_UPLOADFINISH']._serialized_start=2270
+  _globals['_UPLOADFINISH']._serialized_end=2334
+  _globals['_UPLOADEDFILE']._serialized_start=2337
+  _globals['_UPLOADEDFILE']._serialized_end=2470
+  _globals['_AUDIENCEMEMBERSERVICE']._serialized_start=2473
+  _globals['_AUDIENCEMEMBERSERVICE']._serialized_end=2866
 # @@protoc_insertion_point(module_scope)

@@ -24,7 +24,151 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class IngestAudienceMembersRequest(_message.Message):
+    """Request of IngestAudienceMembers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    AUDIENCE_MEMBERS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    DEFAULTS_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """Through what: `connections/{connection}/destinations/{destination}`."""
+    request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
+    validate_only: _builtins.bool
+    """Check the members, send nothing, and answer without a job."""
+    @_builtins.property
+    def audience_members(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudienceMember]:
+        """1 to 10,000 members; ADD and REMOVE may be mixed."""
+
+    @_builtins.property
+    def defaults(self) -> Global___AudienceMemberDefaults:
+        """What a member that leaves a field unset gets. Unset: nothing."""
+
+    def __init__(
+        self,
+        *,
+        destination: _builtins.str = ...,
+        audience_members: _abc.Iterable[Global___AudienceMember] | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        defaults: Global___AudienceMemberDefaults | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience_members", b"audience_members", "defaults", b"defaults", "destination", b"destination", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IngestAudienceMembersRequest: _TypeAlias = IngestAudienceMembersRequest  # noqa: Y015
+
+@_typing.final
+class IngestAudienceMembersResponse(_message.Message):
+    """Answer of IngestAudienceMembers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPORT_JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def export_job(self) -> _export_jobs_pb2.ExportJob:
+        """The job that carries the members; follow it with ExportJobService. Unset with `validate_only`."""
+
+    def __init__(
+        self,
+        *,
+        export_job: _export_jobs_pb2.ExportJob | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IngestAudienceMembersResponse: _TypeAlias = IngestAudienceMembersResponse  # noqa: Y015
+
+@_typing.final
+class UploadAudienceMembersRequest(_message.Message):
+    """One message of an upload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    FINISH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___UploadHeader:
+        """First, and only first."""
+
+    @_builtins.property
+    def batch(self) -> Global___UploadBatch:
+        """Between header and finish."""
+
+    @_builtins.property
+    def finish(self) -> Global___UploadFinish:
+        """Last; without it nothing that is not handed over yet is."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___UploadHeader | None = ...,
+        batch: Global___UploadBatch | None = ...,
+        finish: Global___UploadFinish | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "finish", b"finish", "header", b"header", "payload", b"payload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "finish", b"finish", "header", b"header", "payload", b"payload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["header", "batch", "finish"]  # noqa: Y015
+    _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
+
+Global___UploadAudienceMembersRequest: _TypeAlias = UploadAudienceMembersRequest  # noqa: Y015
+
+@_typing.final
+class UploadAudienceMembersResponse(_message.Message):
+    """Answer of UploadAudienceMembers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    NEXT_MEMBER_INDEX_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    next_member_index: _builtins.int
+    """All members below this index are in `files`; with `validate_only`, all below it were checked. Counted from
+    `first_member_index`, so an upload that is whole ends at `first_member_index` plus `member_count`.
+    """
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___UploadedFile]:
+        """What was handed over to the vendor, in order. Empty with `validate_only`."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Unset: the upload is whole. Set: it stopped early for this reason, with an ErrorInfo of this API's domain.
+        To resume, upload again with a new request_id from `next_member_index` on.
+        """
+
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[Global___UploadedFile] | None = ...,
+        next_member_index: _builtins.int = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "files", b"files", "next_member_index", b"next_member_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadAudienceMembersResponse: _TypeAlias = UploadAudienceMembersResponse  # noqa: Y015
+
+@_typing.final
 class AudienceMember(_message.Message):
+    """One change of one audience: whom, which audience, in or out, and for how long."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     class _Operation:
@@ -34,17 +178,21 @@ class AudienceMember(_message.Message):
     class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[AudienceMember._Operation.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         OPERATION_UNSPECIFIED: AudienceMember._Operation.ValueType  # 0
+        """The default's."""
         ADD: AudienceMember._Operation.ValueType  # 1
-        """Insert, or refresh the expiration of one who is in. mediarithmics: UPDATE."""
+        """Put in, or give a new expiration to one who is in. mediarithmics: UPDATE."""
         REMOVE: AudienceMember._Operation.ValueType  # 2
-        """mediarithmics: DELETE."""
+        """Take out; fine where one is not in. mediarithmics: DELETE."""
 
-    class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
+    class Operation(_Operation, metaclass=_OperationEnumTypeWrapper):
+        """What to do. New values may come."""
+
     OPERATION_UNSPECIFIED: AudienceMember.Operation.ValueType  # 0
+    """The default's."""
     ADD: AudienceMember.Operation.ValueType  # 1
-    """Insert, or refresh the expiration of one who is in. mediarithmics: UPDATE."""
+    """Put in, or give a new expiration to one who is in. mediarithmics: UPDATE."""
     REMOVE: AudienceMember.Operation.ValueType  # 2
-    """mediarithmics: DELETE."""
+    """Take out; fine where one is not in. mediarithmics: DELETE."""
 
     OPERATION_FIELD_NUMBER: _builtins.int
     USER_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
@@ -58,29 +206,35 @@ class AudienceMember(_message.Message):
     NEVER_EXPIRES_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_JSON_FIELD_NUMBER: _builtins.int
     operation: Global___AudienceMember.Operation.ValueType
-    """Required here or in the defaults."""
+    """What to do. Required here or in the defaults."""
     user_account_id: _builtins.str
-    """At least one identifier; mediarithmics: exactly one."""
+    """The account's id, as the vendor was told it. Of this, `email_hash` and `user_agent_id` at least one is
+    required; mediarithmics: exactly one.
+    """
     email_hash: _builtins.str
+    """Hash of the e-mail address, by the vendor's recipe; passed on as it is."""
     user_agent_id: _builtins.str
+    """The vendor's id of a browser or device, for example `vec:123`."""
     compartment_id: _builtins.str
-    """Only with user_account_id."""
+    """The vendor's name space of `user_account_id`; only with that one. Empty: the default's, then the vendor's."""
     audience_id: _builtins.str
+    """The vendor's id of the audience."""
     audience_key: _builtins.str
     """The vendor's technical name of the audience."""
     never_expires: _builtins.bool
+    """For ever. Has to be true."""
     attributes_json: _builtins.str
-    """A JSON object, at most 16 KiB, handed to the vendor as it is (mediarithmics:
-    `data_bag`). Text, not Struct: whole numbers above 2^53 survive, and a row
-    costs no tree of messages.
+    """What else the vendor keeps of a membership: a JSON object of at most 16 KiB, passed on as it is
+    (mediarithmics: `data_bag`). Text, not Struct: whole numbers above 2^53 survive, and a row costs no tree of
+    messages. Empty: nothing.
     """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """In the future."""
+        """Until then; in the future."""
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """Above zero; rounded up to the vendor's unit (mediarithmics: minutes)."""
+        """That long from now; above zero, rounded up to the vendor's unit (mediarithmics: minutes)."""
 
     def __init__(
         self,
@@ -126,14 +280,23 @@ class AudienceMemberDefaults(_message.Message):
     TTL_FIELD_NUMBER: _builtins.int
     NEVER_EXPIRES_FIELD_NUMBER: _builtins.int
     operation: Global___AudienceMember.Operation.ValueType
+    """For members without an operation."""
     compartment_id: _builtins.str
+    """For members with a `user_account_id` and no compartment."""
     audience_id: _builtins.str
+    """The vendor's id of the audience."""
     audience_key: _builtins.str
+    """The vendor's technical name of the audience."""
     never_expires: _builtins.bool
+    """For ever. Has to be true."""
     @_builtins.property
-    def expire_time(self) -> _timestamp_pb2.Timestamp: ...
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until then; in the future."""
+
     @_builtins.property
-    def ttl(self) -> _duration_pb2.Duration: ...
+    def ttl(self) -> _duration_pb2.Duration:
+        """That long from now; above zero, rounded up to the vendor's unit (mediarithmics: minutes)."""
+
     def __init__(
         self,
         *,
@@ -161,90 +324,9 @@ class AudienceMemberDefaults(_message.Message):
 Global___AudienceMemberDefaults: _TypeAlias = AudienceMemberDefaults  # noqa: Y015
 
 @_typing.final
-class IngestAudienceMembersRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DESTINATION_FIELD_NUMBER: _builtins.int
-    AUDIENCE_MEMBERS_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
-    DEFAULTS_FIELD_NUMBER: _builtins.int
-    destination: _builtins.str
-    request_id: _builtins.str
-    validate_only: _builtins.bool
-    @_builtins.property
-    def audience_members(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudienceMember]: ...
-    @_builtins.property
-    def defaults(self) -> Global___AudienceMemberDefaults: ...
-    def __init__(
-        self,
-        *,
-        destination: _builtins.str = ...,
-        audience_members: _abc.Iterable[Global___AudienceMember] | None = ...,
-        request_id: _builtins.str = ...,
-        validate_only: _builtins.bool = ...,
-        defaults: Global___AudienceMemberDefaults | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience_members", b"audience_members", "defaults", b"defaults", "destination", b"destination", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___IngestAudienceMembersRequest: _TypeAlias = IngestAudienceMembersRequest  # noqa: Y015
-
-@_typing.final
-class IngestAudienceMembersResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EXPORT_JOB_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def export_job(self) -> _export_jobs_pb2.ExportJob: ...
-    def __init__(
-        self,
-        *,
-        export_job: _export_jobs_pb2.ExportJob | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["export_job", b"export_job"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___IngestAudienceMembersResponse: _TypeAlias = IngestAudienceMembersResponse  # noqa: Y015
-
-@_typing.final
-class UploadAudienceMembersRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEADER_FIELD_NUMBER: _builtins.int
-    BATCH_FIELD_NUMBER: _builtins.int
-    FINISH_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def header(self) -> Global___UploadHeader: ...
-    @_builtins.property
-    def batch(self) -> Global___UploadBatch: ...
-    @_builtins.property
-    def finish(self) -> Global___UploadFinish: ...
-    def __init__(
-        self,
-        *,
-        header: Global___UploadHeader | None = ...,
-        batch: Global___UploadBatch | None = ...,
-        finish: Global___UploadFinish | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "finish", b"finish", "header", b"header", "payload", b"payload"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "finish", b"finish", "header", b"header", "payload", b"payload"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["header", "batch", "finish"]  # noqa: Y015
-    _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
-
-Global___UploadAudienceMembersRequest: _TypeAlias = UploadAudienceMembersRequest  # noqa: Y015
-
-@_typing.final
 class UploadHeader(_message.Message):
+    """First message of an upload."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DESTINATION_FIELD_NUMBER: _builtins.int
@@ -253,12 +335,19 @@ class UploadHeader(_message.Message):
     FIRST_MEMBER_INDEX_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     destination: _builtins.str
+    """Through what: `connections/{connection}/destinations/{destination}`."""
     request_id: _builtins.str
+    """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
     first_member_index: _builtins.int
-    """Where a resumed upload continues: index of its first member in the whole."""
+    """Where a resumed upload goes on: index of its first member in the whole, `next_member_index` of the answer
+    before. 0: from the start; negative is INVALID_ARGUMENT.
+    """
     validate_only: _builtins.bool
+    """Check the members and send nothing."""
     @_builtins.property
-    def defaults(self) -> Global___AudienceMemberDefaults: ...
+    def defaults(self) -> Global___AudienceMemberDefaults:
+        """What a member that leaves a field unset gets. Unset: nothing."""
+
     def __init__(
         self,
         *,
@@ -278,12 +367,14 @@ Global___UploadHeader: _TypeAlias = UploadHeader  # noqa: Y015
 
 @_typing.final
 class UploadBatch(_message.Message):
+    """Some members of an upload."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     AUDIENCE_MEMBERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def audience_members(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudienceMember]:
-        """1 to 5,000 members, at most 1 MiB; 1,000 is a good size."""
+        """1 to 5,000 members, at most 1 MiB; 1,000 is a good size. ADD and REMOVE may be mixed."""
 
     def __init__(
         self,
@@ -300,11 +391,13 @@ Global___UploadBatch: _TypeAlias = UploadBatch  # noqa: Y015
 
 @_typing.final
 class UploadFinish(_message.Message):
+    """Last message of an upload."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MEMBER_COUNT_FIELD_NUMBER: _builtins.int
     member_count: _builtins.int
-    """Members sent in this stream; must be equal to what was received."""
+    """Members sent in this stream; has to be what was received, else INVALID_ARGUMENT UPLOAD_INCOMPLETE."""
     def __init__(
         self,
         *,
@@ -322,7 +415,7 @@ Global___UploadFinish: _TypeAlias = UploadFinish  # noqa: Y015
 
 @_typing.final
 class UploadedFile(_message.Message):
-    """One vendor file: a job of its own."""
+    """One file that was handed over to the vendor, a job of its own."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -330,9 +423,15 @@ class UploadedFile(_message.Message):
     FIRST_MEMBER_INDEX_FIELD_NUMBER: _builtins.int
     MEMBER_COUNT_FIELD_NUMBER: _builtins.int
     first_member_index: _builtins.int
+    """Index of its first member in the whole upload, from 0."""
     member_count: _builtins.int
+    """How many members it holds."""
     @_builtins.property
-    def export_job(self) -> _export_jobs_pb2.ExportJob: ...
+    def export_job(self) -> _export_jobs_pb2.ExportJob:
+        """The job that carries it; follow it with ExportJobService. State OUTCOME_UNKNOWN where the vendor's answer
+        was lost.
+        """
+
     def __init__(
         self,
         *,
@@ -347,33 +446,3 @@ class UploadedFile(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UploadedFile: _TypeAlias = UploadedFile  # noqa: Y015
-
-@_typing.final
-class UploadAudienceMembersResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FILES_FIELD_NUMBER: _builtins.int
-    NEXT_MEMBER_INDEX_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
-    next_member_index: _builtins.int
-    """All members below this index are in `files`."""
-    @_builtins.property
-    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___UploadedFile]: ...
-    @_builtins.property
-    def error(self) -> _status_pb2.Status:
-        """Set: stopped early for this reason; resume at next_member_index."""
-
-    def __init__(
-        self,
-        *,
-        files: _abc.Iterable[Global___UploadedFile] | None = ...,
-        next_member_index: _builtins.int = ...,
-        error: _status_pb2.Status | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "files", b"files", "next_member_index", b"next_member_index"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UploadAudienceMembersResponse: _TypeAlias = UploadAudienceMembersResponse  # noqa: Y015

@@ -27,43 +27,65 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AudienceMemberServiceStub:
-    """Puts members into and out of audiences, through destinations that take them."""
+    """Puts members into audiences and takes them out, through destinations that take them (mediarithmics). Members
+    are checked before anything is sent: one that breaks a rule refuses the call with INVALID_ARGUMENT
+    INVALID_FIELD, the first 20 reported by index, never by identifier. What holds for every method (names,
+    request_id, errors) is said at the top of connections.proto.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AudienceMemberServiceAsyncStub: ...
     IngestAudienceMembers: _grpc.UnaryUnaryMultiCallable[_members_pb2.IngestAudienceMembersRequest, _members_pb2.IngestAudienceMembersResponse]
-    """One batch: at most 10,000 members and 4 MiB. Safe to retry with the same
-    request_id.
+    """Sends one batch: at most 10,000 members and 4 MiB, whichever comes first (INVALID_ARGUMENT LIMIT_EXCEEDED;
+    gRPC itself answers a message above 4 MiB with a bare RESOURCE_EXHAUSTED). Safe to repeat with the same
+    request_id. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED.
     """
     UploadAudienceMembers: _grpc.StreamUnaryMultiCallable[_members_pb2.UploadAudienceMembersRequest, _members_pb2.UploadAudienceMembersResponse]
-    """Bulk: header, batches, finish. Half-closing without finish ends the upload
-    with UPLOAD_INCOMPLETE: a dying client never produces a short file that
-    looks whole. Larger uploads become several vendor files; those already
-    handed over stand, and the answer (or the same request_id with an empty
-    finish) says which members they hold.
+    """Sends any number: a header, batches, a finish with the count. Nothing is handed to the vendor before the
+    file that holds it is complete; a large upload becomes several vendor files of less than 100 MiB, each a job
+    of its own, and those handed over stand whatever comes after. Half-closing without a finish, or a wrong
+    count, is INVALID_ARGUMENT UPLOAD_INCOMPLETE, messages in another order UPLOAD_PROTOCOL: a client that dies
+    never makes a short file that looks whole. When the vendor refuses a later file, the answer is OK with
+    `error`, and says where to resume. After a broken connection (also INTERNAL, which gRPC may make of it), a
+    header with the same request_id and a finish with `member_count` 0 answer with the files handed over so
+    far. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has no HTTP
+    form: IngestAudienceMembers is the way for HTTP callers.
     """
 
 @_typing.type_check_only
 class AudienceMemberServiceAsyncStub(AudienceMemberServiceStub):
-    """Puts members into and out of audiences, through destinations that take them."""
+    """Puts members into audiences and takes them out, through destinations that take them (mediarithmics). Members
+    are checked before anything is sent: one that breaks a rule refuses the call with INVALID_ARGUMENT
+    INVALID_FIELD, the first 20 reported by index, never by identifier. What holds for every method (names,
+    request_id, errors) is said at the top of connections.proto.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     IngestAudienceMembers: _aio.UnaryUnaryMultiCallable[_members_pb2.IngestAudienceMembersRequest, _members_pb2.IngestAudienceMembersResponse]  # type: ignore[assignment]
-    """One batch: at most 10,000 members and 4 MiB. Safe to retry with the same
-    request_id.
+    """Sends one batch: at most 10,000 members and 4 MiB, whichever comes first (INVALID_ARGUMENT LIMIT_EXCEEDED;
+    gRPC itself answers a message above 4 MiB with a bare RESOURCE_EXHAUSTED). Safe to repeat with the same
+    request_id. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED.
     """
     UploadAudienceMembers: _aio.StreamUnaryMultiCallable[_members_pb2.UploadAudienceMembersRequest, _members_pb2.UploadAudienceMembersResponse]  # type: ignore[assignment]
-    """Bulk: header, batches, finish. Half-closing without finish ends the upload
-    with UPLOAD_INCOMPLETE: a dying client never produces a short file that
-    looks whole. Larger uploads become several vendor files; those already
-    handed over stand, and the answer (or the same request_id with an empty
-    finish) says which members they hold.
+    """Sends any number: a header, batches, a finish with the count. Nothing is handed to the vendor before the
+    file that holds it is complete; a large upload becomes several vendor files of less than 100 MiB, each a job
+    of its own, and those handed over stand whatever comes after. Half-closing without a finish, or a wrong
+    count, is INVALID_ARGUMENT UPLOAD_INCOMPLETE, messages in another order UPLOAD_PROTOCOL: a client that dies
+    never makes a short file that looks whole. When the vendor refuses a later file, the answer is OK with
+    `error`, and says where to resume. After a broken connection (also INTERNAL, which gRPC may make of it), a
+    header with the same request_id and a finish with `member_count` 0 answer with the files handed over so
+    far. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has no HTTP
+    form: IngestAudienceMembers is the way for HTTP callers.
     """
 
 class AudienceMemberServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Puts members into and out of audiences, through destinations that take them."""
+    """Puts members into audiences and takes them out, through destinations that take them (mediarithmics). Members
+    are checked before anything is sent: one that breaks a rule refuses the call with INVALID_ARGUMENT
+    INVALID_FIELD, the first 20 reported by index, never by identifier. What holds for every method (names,
+    request_id, errors) is said at the top of connections.proto.
+    """
 
     @_abc_1.abstractmethod
     def IngestAudienceMembers(
@@ -71,8 +93,9 @@ class AudienceMemberServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _members_pb2.IngestAudienceMembersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_members_pb2.IngestAudienceMembersResponse, _abc.Awaitable[_members_pb2.IngestAudienceMembersResponse]]:
-        """One batch: at most 10,000 members and 4 MiB. Safe to retry with the same
-        request_id.
+        """Sends one batch: at most 10,000 members and 4 MiB, whichever comes first (INVALID_ARGUMENT LIMIT_EXCEEDED;
+        gRPC itself answers a message above 4 MiB with a bare RESOURCE_EXHAUSTED). Safe to repeat with the same
+        request_id. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED.
         """
 
     @_abc_1.abstractmethod
@@ -81,11 +104,15 @@ class AudienceMemberServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_members_pb2.UploadAudienceMembersRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_members_pb2.UploadAudienceMembersResponse, _abc.Awaitable[_members_pb2.UploadAudienceMembersResponse]]:
-        """Bulk: header, batches, finish. Half-closing without finish ends the upload
-        with UPLOAD_INCOMPLETE: a dying client never produces a short file that
-        looks whole. Larger uploads become several vendor files; those already
-        handed over stand, and the answer (or the same request_id with an empty
-        finish) says which members they hold.
+        """Sends any number: a header, batches, a finish with the count. Nothing is handed to the vendor before the
+        file that holds it is complete; a large upload becomes several vendor files of less than 100 MiB, each a job
+        of its own, and those handed over stand whatever comes after. Half-closing without a finish, or a wrong
+        count, is INVALID_ARGUMENT UPLOAD_INCOMPLETE, messages in another order UPLOAD_PROTOCOL: a client that dies
+        never makes a short file that looks whole. When the vendor refuses a later file, the answer is OK with
+        `error`, and says where to resume. After a broken connection (also INTERNAL, which gRPC may make of it), a
+        header with the same request_id and a finish with `member_count` 0 answer with the files handed over so
+        far. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has no HTTP
+        form: IngestAudienceMembers is the way for HTTP callers.
         """
 
 def add_AudienceMemberServiceServicer_to_server(servicer: AudienceMemberServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
