@@ -1,0 +1,106 @@
+"""The configured connections: one transport and one adapter each, and how the last calls to the vendor went."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from adapters import names, registry
+from adapters.base import Adapter
+from adapters.errors import ApiError, Missing
+from adapters.transport import Timeouts, Transport
+from audiencegateway.v1 import connections_pb2 as pb
+from gateway.settings import Adapters, ConfiguredConnection
+
+LOG = logging.getLogger(__name__)
+
+STATES_BY_REASON: "Mapping[str, pb.Connection.State.ValueType]" = {
+    "VENDOR_CREDENTIALS_REJECTED": pb.Connection.CREDENTIALS_REJECTED,
+    "VENDOR_CIRCUIT_OPEN": pb.Connection.SUSPENDED,
+}
+"""Errors that say something of the connection; the others leave its state as it is."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Connection:
+    """One account at one vendor."""
+
+    id: str
+    vendor: str
+    display_name: str
+    adapter: Adapter[Any]
+    state: "pb.Connection.State.ValueType" = pb.Connection.ACTIVE
+    state_time_s: float
+    """When `state` last changed, in epoch seconds."""
+    now: Callable[[], float] = field(default=time.time, repr=False)
+
+    def note(self, error: ApiError | None) -> None:
+        """Learn from a call to the vendor: from its error, or with None from its success."""
+        state = STATES_BY_REASON.get(error.reason, self.state) if error else pb.Connection.ACTIVE
+        if state != self.state:
+            self.state = state
+            self.state_time_s = self.now()
+            LOG.warning("connection %s is %s", self.id, pb.Connection.State.Name(state))
+
+
+class Connections:
+    """The connections, by id."""
+
+    def __init__(self, connections: Iterable[Connection], closing: AsyncExitStack | None = None) -> None:
+        self._by_id = {one.id: one for one in sorted(connections, key=lambda one: one.id)}
+        self._closing = closing or AsyncExitStack()
+
+    @classmethod
+    async def open(
+        cls,
+        configured: Iterable[ConfiguredConnection],
+        adapters: Adapters | None = None,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> "Connections":
+        """Make a transport and an adapter for each; no vendor is called."""
+        kinds = registry.adapters() if adapters is None else adapters
+        async with AsyncExitStack() as closing:
+            opened = []
+            for entry in configured:
+                timeouts = Timeouts(**msgspec.structs.asdict(entry.timeouts))
+                transport = Transport(entry.vendor, entry.id, timeouts=timeouts, now=now)
+                closing.push_async_callback(transport.close)
+                opened.append(
+                    Connection(
+                        id=entry.id,
+                        vendor=entry.vendor,
+                        display_name=entry.display_name,
+                        adapter=kinds[entry.vendor](entry.id, entry.settings, transport),
+                        state_time_s=now(),
+                        now=now,
+                    )
+                )
+            kept = closing.pop_all()
+        return cls(opened, kept)
+
+    async def close(self) -> None:
+        """Close every transport; calls under way fail."""
+        await self._closing.aclose()
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, connection_id: str) -> Connection:
+        """Return a connection.
+
+        Raises:
+            Missing: CONNECTION_NOT_FOUND.
+        """
+        connection = self._by_id.get(connection_id)
+        if connection is None:
+            name = names.connection(connection_id)
+            raise Missing(f"{name} is not configured", reason="CONNECTION_NOT_FOUND", resource=name)
+        return connection

@@ -1,0 +1,274 @@
+"""The configuration: TOML and the environment, read into frozen structs, or refused with every mistake at once.
+
+Each key stands below with what it means; those of a vendor stand in the vendor's own README. A secret is never in the
+file: it is `{env = "NAME"}`, an environment variable, or `{file = "path"}`, whose last line break does not count. Paths
+are relative to the folder of the file.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from adapters import names, registry
+from adapters.base import Adapter
+from adapters.secrets import MASK, Secret
+from adapters.transport import Timeouts
+from gateway import addresses
+from gateway.contradictions import contradictions, tls_mistakes
+from gateway.decoding import Decoder, Mistake, Must
+
+Adapters = Mapping[str, type[Adapter[Any]]]
+
+MIN_KEY_CHARS = 32
+_TIMEOUTS = Timeouts()
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
+
+Seconds = Annotated[float, Meta(ge=0)]
+SomeSeconds = Annotated[float, Meta(gt=0)]
+Text = Annotated[str, Meta(min_length=1)]
+Id = Annotated[
+    str, Must("a lower-case letter, then lower-case letters, digits and hyphens, at most 63", names.is_connection_id)
+]
+Listen = Annotated[str, Must(addresses.WANTED, addresses.is_address)]
+Sha256 = Annotated[str, Must("64 hexadecimal digits", lambda text: _SHA256.fullmatch(text) is not None)]
+SealKey = Annotated[
+    Secret,
+    Must(f"a secret of at least {MIN_KEY_CHARS} characters", lambda key: len(key.reveal()) >= MIN_KEY_CHARS),
+]
+
+
+class SettingsError(ValueError):
+    """A configuration that can't be used, with everything that is wrong with it."""
+
+    def __init__(self, source: str, mistakes: list[Mistake]) -> None:
+        self.source = source
+        self.mistakes = tuple(mistakes)
+        lines = [f"{source}: {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"]
+        lines += [f"  {key}: {text}" if key else f"  {text}" for key, text in mistakes]
+        super().__init__("\n".join(lines))
+
+
+class TlsSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """`[tls]`: the server's identity, and with `client_ca` its clients'. Files are read once, at the start."""
+
+    certificate: Path
+    """File with the server's certificate and those between it and its root, PEM."""
+    key: Path
+    """File with its private key, PEM, without a passphrase."""
+    client_ca: Path | None = None
+    """File with the roots of client certificates, PEM. With it every client must show a certificate that they signed,
+    callers with a key too; without it no certificate is asked for."""
+
+
+class ConfiguredCaller(msgspec.Struct, kw_only=True, frozen=True):
+    """`[[callers]]`: somebody who may call. Has either `key_sha256` or `certificate_subject`."""
+
+    id: Id
+    """Shown in logs; request ids are kept apart by it."""
+    key_sha256: Sha256 | None = None
+    """SHA-256, in hexadecimal, of a key that the caller sends as metadata `authorization: Bearer <key>`. Make the key
+    by `openssl rand -hex 32`, the sum by `printf %s "$KEY" | sha256sum`."""
+    certificate_subject: Text | None = None
+    """Whose client certificate it is; needs `tls.client_ca`. A text with `://` is a URI among its alternative names;
+    one with `=` its whole subject, as `openssl x509 -noout -subject -nameopt RFC2253` prints it; any other its common
+    name."""
+    connections: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    """Ids of the connections that the caller may use; `["*"]`: all."""
+    access: Literal["read", "write"] = "read"
+    """`write` also allows what changes something at a vendor."""
+
+
+class ServerSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """`[server]`: how calls are served."""
+
+    default_deadline_s: SomeSeconds = 30.0
+    """For calls whose client set no deadline; streams have none."""
+    shutdown_drain_s: Seconds = 0.0
+    """After SIGTERM: how long health says NOT_SERVING while calls still come in; what a load balancer needs to see."""
+    shutdown_grace_s: Seconds = 25.0
+    """Then: how long calls under way may take to end."""
+    reflection: bool = False
+    """Whether clients may ask for the contract (grpcurl does)."""
+    max_message_bytes: Annotated[int, Meta(ge=64 * 1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
+    """The largest request taken."""
+    max_concurrent_calls: Annotated[int, Meta(ge=1)] = 1000
+    """More than these at once end with GATEWAY_OVERLOADED; open streams count."""
+    page_token_keys: tuple[SealKey, ...] = ()
+    """Seal page tokens: the first one does, all are understood, so a new one goes first and the old one stays for 3
+    days. The same in every replica. Empty: a random one, for one replica only, and tokens end with the process."""
+
+
+class TimeoutSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """`[connections.timeouts]`: how long the vendor may take."""
+
+    operation_s: SomeSeconds = _TIMEOUTS.operation_s
+    """All attempts of one call, where the caller's deadline leaves more."""
+    attempt_s: SomeSeconds = _TIMEOUTS.attempt_s
+    """One attempt of a read or an idempotent write."""
+    connect_s: SomeSeconds = _TIMEOUTS.connect_s
+    """Until a connection stands."""
+    idle_s: SomeSeconds = _TIMEOUTS.idle_s
+    """Between two pieces of a download or upload, which have no end of their own."""
+
+
+class ConnectionKeys(msgspec.Struct, kw_only=True, frozen=True):
+    """`[[connections]]`: an account at a vendor. What is not here is one of the vendor's own keys."""
+
+    id: Id
+    """The id in resource names, `connections/{id}`; never to be used again for another account."""
+    vendor: str
+    """Whose adapter serves it."""
+    display_name: str = ""
+    """For people."""
+    timeouts: TimeoutSettings = TimeoutSettings()
+    """How long the vendor may take."""
+
+
+class ConfiguredConnection(ConnectionKeys, kw_only=True, frozen=True):
+    """A connection with its vendor's own keys."""
+
+    settings: msgspec.Struct
+    """An instance of the adapter's `Settings`."""
+
+
+class Settings(msgspec.Struct, kw_only=True, frozen=True):
+    """The whole file."""
+
+    listen: Listen = "127.0.0.1:50051"
+    """HOST:PORT, [IPv6]:PORT or unix:/path. Any but loopback and a socket file needs `[tls]` and `[[callers]]`."""
+    server: ServerSettings = ServerSettings()
+    """How calls are served."""
+    tls: TlsSettings | None = None
+    """Without it calls come in clear."""
+    callers: tuple[ConfiguredCaller, ...] = ()
+    """Without any, whoever reaches the address may do everything."""
+    connections: Annotated[tuple[ConfiguredConnection, ...], Meta(min_length=1)]
+    """The accounts that the gateway serves."""
+
+
+def load(path: Path, environ: Mapping[str, str], adapters: Adapters | None = None) -> Settings:
+    """Read the configuration file; *adapters* are those registered unless given.
+
+    Raises:
+        SettingsError: With every mistake of the file.
+    """
+    try:
+        document = tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise SettingsError(str(path), [Mistake("", f"can't be read: {error.strerror}")]) from None
+    except ValueError as error:
+        raise SettingsError(str(path), [Mistake("", f"is not TOML: {error}")]) from None
+    references = _References(path.parent, environ)
+    decoder = Decoder(
+        {
+            Path: references.path,
+            Secret: references.secret,
+            ConfiguredConnection: _Vendors(registry.adapters() if adapters is None else adapters).connection,
+        }
+    )
+    settings = decoder.struct(Settings, document)
+    decoder.mistakes += contradictions(document)
+    if settings is not None and settings.tls is not None:
+        decoder.mistakes += tls_mistakes(settings.tls.certificate, settings.tls.key, settings.tls.client_ca)
+    if settings is None or decoder.mistakes:
+        # An adapter words its own mistakes, and might put more into them than it should.
+        raise SettingsError(str(path), [Mistake(key, references.masked(text)) for key, text in decoder.mistakes])
+    return settings
+
+
+def connection_in_plain_text(keys: Mapping[str, object], adapters: Adapters | None = None) -> ConfiguredConnection:
+    """Read the keys of a connection whose secrets stand there themselves, as those of a simulator do.
+
+    Raises:
+        SettingsError: The vendor is not registered, or they are not its keys.
+    """
+    vendors = _Vendors(registry.adapters() if adapters is None else adapters)
+    decoder = Decoder({Secret: lambda _, value, __: Secret(str(value))})
+    connection = vendors.connection(decoder, dict(keys), "")
+    if connection is None or decoder.mistakes:
+        raise SettingsError("connection", decoder.mistakes)
+    return connection
+
+
+class _Vendors:
+    """Reads connections, each with the settings of its vendor."""
+
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
+
+    def connection(self, decoder: Decoder, value: object, key: str) -> ConfiguredConnection | None:
+        """Read one connection."""
+        table = value if isinstance(value, dict) else {}
+        adapter = self._adapters.get(str(table.get("vendor")))
+        common = {field.name for field in msgspec.structs.fields(ConnectionKeys)}
+        # Of a vendor that nobody knows, nobody knows the keys.
+        own = {field.encode_name for field in msgspec.structs.fields(adapter.Settings)} if adapter else set(table)
+        keys = decoder.struct(ConnectionKeys, value, key, others=sorted(own - common))
+        if adapter is None:
+            if isinstance(table.get("vendor"), str):
+                place = f"{key}.vendor" if key else "vendor"
+                decoder.note(place, f"no such vendor; there are {', '.join(self._adapters)}")
+            return None
+        theirs = {name: item for name, item in table.items() if name in own - common}
+        settings = decoder.struct(adapter.Settings, theirs, key)
+        if keys is None or settings is None:
+            return None
+        return ConfiguredConnection(**msgspec.structs.asdict(keys), settings=settings)
+
+
+class _References:
+    """Reads what stands outside the file."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environ = environ
+        self._secrets: list[str] = []
+
+    def path(self, _: Decoder, value: object, __: str) -> Path:
+        """Return the path of a file that can be read."""
+        if not isinstance(value, str) or not value:
+            raise ValueError("must be the path of a file")
+        path = self._folder / value
+        _contents(path)
+        return path
+
+    def secret(self, _: Decoder, value: object, __: str) -> Secret:
+        """Return the secret that a reference leads to."""
+        match value:
+            case {"env": str(name), **others} if not others:
+                text = self._environ.get(name)
+                shown = f" {name}" if _VARIABLE.fullmatch(name) else ""
+                what = f"the environment variable{shown}"
+                if text is None:
+                    raise ValueError(f"{what} is not set")
+            case {"file": str(name), **others} if not others:
+                what = "the file"
+                try:
+                    text = _contents(self._folder / name).decode().removesuffix("\n").removesuffix("\r")
+                except UnicodeDecodeError:
+                    raise ValueError("the file is not UTF-8") from None
+            case _:
+                raise ValueError('must be {env = "NAME"} or {file = "path"}, never the secret itself')
+        if not text:
+            raise ValueError(f"{what} is empty")
+        self._secrets.append(text)
+        return Secret(text)
+
+    def masked(self, text: str) -> str:
+        """Return *text* without the secrets that were read."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the file can't be read: {getattr(error, 'strerror', 'not a path')}") from None
