@@ -53,13 +53,16 @@ the call with the same id to learn how it ended.
 
 Errors. Every error the gateway makes carries google.rpc.ErrorInfo with the domain
 `audiencegateway.internal` and a reason (error_reason.proto, which lists the metadata and the gRPC code of
-each); google.rpc.BadRequest with the path of every wrong field, RetryInfo where waiting helps, and
-ResourceInfo with NOT_FOUND, as they apply. gRPC itself answers messages that are too large, unknown
+each); google.rpc.BadRequest with the path of every wrong field (of the first 20), RetryInfo where waiting
+helps, and ResourceInfo with NOT_FOUND, as they apply. gRPC itself answers messages that are too large, unknown
 methods and some deadlines, without these. UNIMPLEMENTED NOT_SUPPORTED_BY_VENDOR: see
 Connection.capabilities. A vendor that refuses the gateway's own credential is FAILED_PRECONDITION: it is
 not the caller who has to log in. Any method may end with UNAUTHENTICATED, PERMISSION_DENIED,
 RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED or INTERNAL; comments on methods name only the others.
 Retry UNAVAILABLE for reads (service_config.json does), and for writes with a request_id only.
+
+Sizes. A message has at most 4 MiB; a text, a list or a Struct that is larger than any of its kind should be
+is INVALID_ARGUMENT LIMIT_EXCEEDED.
 
 New values and fields may come. Enums may get values that a caller does not know yet, messages may get
 fields, and vendors' words are text, never enums. An absent number is one that the vendor does not say,

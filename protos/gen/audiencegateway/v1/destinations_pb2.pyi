@@ -595,8 +595,8 @@ class QueryDeliveryMetricsRequest(_message.Message):
     """The vendor's id of the source whose events are counted. Empty: the destination's own source."""
     @_builtins.property
     def interval(self) -> _interval_pb2.Interval:
-        """From start (inclusive) to end (exclusive). Unset end: now. Unset start: 1 hour (MINUTE), 7 days (HOUR) or
-        14 days (DAY) before the end, one minute less where that is the vendor's limit.
+        """From start (inclusive) to end (exclusive), the start before the end. Unset end: now. Unset start: 1 hour
+        (MINUTE), 7 days (HOUR) or 14 days (DAY) before the end, one minute less where that is the vendor's limit.
         """
 
     def __init__(
