@@ -103,7 +103,7 @@ def split_id(resource_id: str, count: int, expected: str = "ExportJob") -> tuple
     Raises:
         InvalidRequest: INVALID_RESOURCE_NAME, where `join_id` can't have made it.
     """
-    parts = tuple(_unescape(part) for part in resource_id.split("~"))
+    parts = tuple(_unescape(part) for part in resource_id.split("~")) if resource_id.isascii() else ()
     if len(parts) != count or join_id(*parts) != resource_id or not all(parts):
         raise invalid_name(resource_id, expected)
     return parts
@@ -123,7 +123,7 @@ def _unescape(part: str) -> str:
         return part
     raw = _ESCAPE.sub(
         lambda match: b"_" if match[1] == b"_" else bytes([int(match[1], 16)]) if match[1] else b"\xff",
-        part.encode(errors="replace"),
+        part.encode(),
     )
     # What is not UTF-8 becomes something that escapes to another text: the caller compares.
     return raw.decode(errors="replace")
