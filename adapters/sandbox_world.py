@@ -63,7 +63,7 @@ class Run:
         at_s = now_s if self.cancelled_s is None else min(now_s, self.cancelled_s)
         if at_s >= self.ended_s:
             return 1.0
-        return max(0.0, at_s - self.started_s) / self.running_s
+        return min(1.0, (at_s - self.started_s) / self.running_s) if at_s > self.started_s else 0.0
 
 
 class Ids:
