@@ -1,0 +1,52 @@
+"""One CheckConnection per connection, and what came of it as a table."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from adapters.errors import ApiError, VendorError
+from gateway.connections import Connection
+
+HEADINGS = ("CONNECTION", "VENDOR", "RESULT", "LATENCY", "CREDENTIAL ENDS", "DETAIL")
+
+
+class Check(NamedTuple):
+    """What came of checking one connection."""
+
+    connection: str
+    vendor: str
+    result: str
+    """`ok`, or the reason of the error."""
+    latency: str
+    credential_ends: str
+    detail: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the vendor took the credentials."""
+        return self.result == "ok"
+
+
+async def check(connections: Iterable[Connection]) -> list[Check]:
+    """Check all connections at once; an error of a vendor is a result."""
+    return await asyncio.gather(*map(_check, connections))
+
+
+def table(checks: Iterable[Check]) -> str:
+    """Return the checks as aligned lines under headings."""
+    rows = [HEADINGS, *checks]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+async def _check(connection: Connection) -> Check:
+    try:
+        answer = await connection.adapter.check_connection()
+    except ApiError as error:
+        said = error.fault.message if isinstance(error, VendorError) else ""
+        detail = " ".join(f"{error.message}: {said}".split()) if said else error.message
+        return Check(connection.id, connection.vendor, error.reason, "-", "-", detail)
+    ends = answer.credential_expire_time.ToJsonString() if answer.HasField("credential_expire_time") else "-"
+    latency = f"{answer.latency.ToMilliseconds()} ms"
+    return Check(connection.id, connection.vendor, "ok", latency, ends, connection.adapter.account)
