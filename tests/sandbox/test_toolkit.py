@@ -235,7 +235,7 @@ async def test_a_chunked_body_over_the_limit_is_413(client: Client) -> None:
 async def test_an_upload_that_breaks_off_reaches_no_handler(client: Client) -> None:
     host, port = client.base_url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
-    writer.write(b"POST /v1/books HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+    writer.write(b"POST /v1/books HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nhalf")
     await writer.drain()
     writer.close()
     await writer.wait_closed()
