@@ -1,0 +1,208 @@
+"""The configuration: what is read, from where, and that no refusal shows a secret."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters import registry
+from adapters.secrets import Secret
+from gateway import addresses
+from gateway.settings import SettingsError, connection_in_plain_text
+from tests.gateway.acme import ADAPTERS, SEAL, SUM, WHOLE, AcmeSettings, changed, mistakes, read
+
+
+def test_a_whole_file_is_read(tmp_path: Path) -> None:
+    settings = read(tmp_path, WHOLE)
+
+    assert settings.listen == "127.0.0.1:7000"
+    server = settings.server
+    assert (server.default_deadline_s, server.shutdown_drain_s, server.shutdown_grace_s) == (5.0, 1.5, 0.0)
+    assert (server.reflection, server.max_message_bytes, server.max_concurrent_calls) == (True, 65536, 7)
+    assert [key.reveal() for key in server.page_token_keys] == [SEAL]
+    reports, ops = settings.callers
+    assert (reports.id, reports.key_sha256, reports.connections, reports.access) == (
+        "reports",
+        SUM,
+        ("acme-eu",),
+        "read",
+    )
+    assert (ops.connections, ops.access) == (("*",), "write")
+    europe, states = settings.connections
+    assert (europe.id, europe.vendor, europe.display_name) == ("acme-eu", "acme", "Acme, Europe")
+    assert (europe.timeouts.operation_s, europe.timeouts.attempt_s, europe.timeouts.connect_s) == (20.0, 4.5, 3.0)
+    assert isinstance(europe.settings, AcmeSettings)
+    assert (europe.settings.token.reveal(), europe.settings.batch) == ("token-of-acme", 20)
+    assert [token.reveal() for token in europe.settings.more_tokens] == ["token-of-acme"]
+    assert europe.settings.headers == {"X-Workspace": "one"}
+    assert (states.id, states.display_name, states.timeouts.operation_s) == ("acme-us", "", 30.0)
+
+
+def test_a_short_file_gets_the_defaults(tmp_path: Path) -> None:
+    settings = read(tmp_path, {"connections": [WHOLE["connections"][1]]})
+
+    assert (settings.listen, settings.tls, settings.callers) == ("127.0.0.1:50051", None, ())
+    server = settings.server
+    assert (server.default_deadline_s, server.shutdown_drain_s, server.shutdown_grace_s) == (30.0, 0.0, 25.0)
+    assert (server.reflection, server.max_message_bytes, server.max_concurrent_calls) == (False, 4194304, 1000)
+    assert server.page_token_keys == ()
+
+
+def test_settings_can_not_be_changed(tmp_path: Path) -> None:
+    settings = read(tmp_path, WHOLE)
+    with pytest.raises(AttributeError):
+        settings.listen = "0.0.0.0:1"  # type: ignore[misc]  # which is the point
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_secret_is_read_from_a_file_without_its_last_line_break(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "token").write_bytes(f"first\nsecond{ending}".encode())
+    settings = read(tmp_path, changed({"connections.0.token": {"file": "secrets/token"}}))
+
+    acme = settings.connections[0].settings
+    assert isinstance(acme, AcmeSettings)
+    assert acme.token.reveal() == "first\nsecond"
+
+
+def test_a_secret_does_not_show_in_the_settings(tmp_path: Path) -> None:
+    settings = read(tmp_path, changed({"connections.0.spare": {"env": "ACME_TOKEN"}}))
+    assert "token-of-acme" not in repr(settings)
+    assert SEAL not in repr(settings)
+
+
+def test_a_simulator_gives_its_secrets_in_plain_text() -> None:
+    keys = {"id": "acme", "vendor": "acme", "base_url": "http://127.0.0.1:1", "token": "fake", "more_tokens": ["more"]}
+    connection = connection_in_plain_text(keys, ADAPTERS)
+
+    assert isinstance(connection.settings, AcmeSettings)
+    assert (connection.settings.token.reveal(), connection.settings.more_tokens) == ("fake", (Secret("more"),))
+    with pytest.raises(SettingsError, match="tokn: no such key; is it token"):
+        connection_in_plain_text({**keys, "tokn": "fake"}, ADAPTERS)
+
+
+def test_every_registered_simulator_gives_the_keys_of_its_adapter() -> None:
+    for vendor in registry.adapters():
+        keys = registry.sandbox(vendor)().connection_settings("http://127.0.0.1:1/")
+        connection = connection_in_plain_text({"id": vendor, "vendor": vendor, **keys})
+        assert isinstance(connection.settings, registry.adapters()[vendor].Settings)
+
+
+# --- TLS and addresses ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    for name in ("server", "other"):
+        certificate = ca.issue_cert("localhost")
+        certificate.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+        certificate.private_key_pem.write_to_path(folder / f"{name}.key")
+    key = serialization.load_pem_private_key((folder / "server.key").read_bytes(), None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"word")
+    )
+    (folder / "locked.key").write_bytes(locked)
+    (folder / "not.pem").write_text("not PEM")
+    return folder
+
+
+def test_any_address_is_served_with_tls_and_callers(certificates: Path) -> None:
+    tls = {"certificate": "server.pem", "key": "server.key", "client_ca": "ca.pem"}
+    callers = [{"id": "reports", "certificate_subject": "spiffe://acme/reports", "connections": ["*"]}]
+    settings = read(certificates, changed({"listen": "0.0.0.0:443", "tls": tls, "callers": callers}))
+
+    assert settings.tls is not None
+    assert settings.tls.certificate == certificates / "server.pem"
+    assert settings.tls.client_ca == certificates / "ca.pem"
+    assert settings.callers[0].certificate_subject == "spiffe://acme/reports"
+
+
+@pytest.mark.parametrize(
+    ("tls", "expected"),
+    [
+        (("server.pem", "other.key", None), {"tls.key": "is not the key of tls.certificate"}),
+        (("not.pem", "server.key", None), {"tls": "certificate and key must be PEM, the key without a passphrase"}),
+        (("server.pem", "not.pem", None), {"tls": "certificate and key must be PEM, the key without a passphrase"}),
+        (("server.pem", "locked.key", None), {"tls": "certificate and key must be PEM, the key without a passphrase"}),
+        (("server.pem", "server.key", "not.pem"), {"tls.client_ca": "must be certificates, PEM"}),
+    ],
+)
+def test_certificates_of_no_use_are_refused(
+    certificates: Path, tls: tuple[str, str, str | None], expected: dict[str, str]
+) -> None:
+    names = ("certificate", "key", "client_ca")
+    table = {name: file for name, file in zip(names, tls, strict=True) if file is not None}
+    assert mistakes(certificates, changed({"tls": table})) == expected
+
+
+LOCAL = ["127.0.0.1:0", "127.9.9.9:1", "[::1]:50051", "localhost:65535", "unix:/run/gateway.sock"]
+EXPOSED = ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "gateway.example:1", "[::ffff:127.0.0.1]:1", "localhost.example:1"]
+WRONG = ["", ":1", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:-1", "::1:50051", "a b:1", "unix:x", "unix-abstract:x"]
+
+
+@pytest.mark.parametrize("address", LOCAL)
+def test_a_local_address_needs_nothing(tmp_path: Path, address: str) -> None:
+    assert read(tmp_path, changed({"listen": address, "callers": None})).listen == address
+
+
+@pytest.mark.parametrize("address", EXPOSED)
+def test_an_address_that_others_may_reach_needs_tls_and_callers(tmp_path: Path, address: str) -> None:
+    assert mistakes(tmp_path, changed({"listen": address, "callers": []})).keys() == {"tls", "callers"}
+
+
+@pytest.mark.parametrize("address", WRONG)
+def test_what_is_no_address_is_refused(tmp_path: Path, address: str) -> None:
+    assert mistakes(tmp_path, changed({"listen": address})).keys() == {"listen"}
+
+
+@given(st.text() | st.from_regex(r"\[?[0-9a-f:.]{0,20}\]?:[0-9]{1,6}", fullmatch=True))
+def test_any_text_is_an_address_or_not(text: str) -> None:
+    assert addresses.is_address(text) or not text.startswith("unix:/")
+    if addresses.is_address(text) and not text.startswith("unix:"):
+        host, port = addresses.split(text)
+        assert text in {f"{host}:{port}", f"[{host}]:{port}"} or text.rpartition(":")[2].startswith("0")
+        assert addresses.is_local(text) in {True, False}
+
+
+# --- No secret in any error ----------------------------------------------------------------------------------------
+
+CANARY = "c4nary~of!a secret"
+ENVIRON_OF_CANARIES = {"ACME_TOKEN": CANARY, "SEAL_KEY": f"{CANARY}, {CANARY}"}
+
+
+def places(value: object, way: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the dotted path of every value."""
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        yield ".".join((*way, str(name)))
+        yield from places(item, (*way, str(name)))
+
+
+canaries = st.recursive(
+    st.just(CANARY) | st.just(f"https://{CANARY}@eu.acme.example"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from([CANARY, "env", "file", "id"]), inner),
+    max_leaves=4,
+)
+
+
+@given(changes=st.dictionaries(st.sampled_from(sorted(places(WHOLE))), canaries, min_size=1, max_size=3))
+def test_no_error_shows_a_secret_wherever_it_stands(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[str, object]
+) -> None:
+    document = dict(WHOLE)
+    for path, value in sorted(changes.items(), reverse=True):  # what is inside first
+        document = changed({path: value}, document)
+    shown = ""
+    try:
+        read(tmp_path_factory.getbasetemp(), document, ENVIRON_OF_CANARIES)
+    except SettingsError as error:
+        shown = f"{error} {error!r} {error.mistakes}"
+    assert CANARY not in shown
