@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -151,8 +152,8 @@ class Fault:
         """Make the answer; *error* is the vendor's envelope for a status."""
         if self.body is None:
             status = self.status or 503
-            # Below 400 it is no error, so there is no envelope.
-            return Reply(status=status) if status < 400 else error_reply(error(status))  # noqa: PLR2004
+            # A redirect or an empty success is no error, so there is no envelope.
+            return error_reply(error(status)) if status >= HTTPStatus.BAD_REQUEST else Reply(status=status)
         if isinstance(self.body, str):
             return Reply(self.body.encode(), self.status or 200, {"Content-Type": "application/json"})
         return json_reply(self.body, self.status or 200)

@@ -53,7 +53,7 @@ class Client:
         assert status == 200, answer
         return answer
 
-    async def run(self, segment_id: int = 301, destination_id: int = 101, **body: object) -> Any:  # noqa: ANN401
+    async def run(self, segment_id: int = 301, destination_id: int = 101, **body: object) -> Any:  # noqa: ANN401 - any JSON
         """Run an export and return it."""
         body = {"segment_export_destination_id": destination_id, **body}
         status, answer = await self.ask("POST", f"segments/{segment_id}/exports", body)
