@@ -81,7 +81,7 @@ class Callers:
         if reachable and (caller.writes or not write):
             return
         permission = "write" if write else "read"
-        resource = names.connection(connection_id or "-")
+        resource = names.connection("-" if connection_id is None else connection_id)
         raise CallerRefused(
             f"caller {caller.id} may not {permission} at {resource}",
             metadata={"permission": permission, "resource": resource},
