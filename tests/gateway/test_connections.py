@@ -1,0 +1,121 @@
+"""Connections: opened and closed together, found by id, and what their state learns from calls."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from adapters.base import Adapter
+from adapters.errors import CredentialsRejected, Missing, NotFound, RateLimited, Unavailable, VendorError
+from adapters.transport import Transport
+from audiencegateway.v1 import connections_pb2 as pb
+from gateway.connections import Connection, Connections
+from gateway.settings import ConfiguredConnection, TimeoutSettings, connection_in_plain_text
+from tests.gateway.acme import ADAPTERS, AcmeAdapter, AcmeSettings
+
+State = pb.Connection.State
+
+
+def configured(connection_id: str) -> ConfiguredConnection:
+    keys: dict[str, Any] = {"id": connection_id, "vendor": "acme", "base_url": "https://acme.example", "token": "fake"}
+    return connection_in_plain_text({**keys, "timeouts": {"attempt_s": 2}, "display_name": "Acme"}, ADAPTERS)
+
+
+async def test_connections_come_in_the_order_of_their_ids() -> None:
+    connections = await Connections.open(map(configured, ["b", "c", "a"]), ADAPTERS)
+    try:
+        assert [connection.id for connection in connections] == ["a", "b", "c"]
+        assert len(connections) == 3
+    finally:
+        await connections.close()
+
+
+async def test_each_connection_has_an_adapter_over_a_transport_of_its_own() -> None:
+    connections = await Connections.open(map(configured, ["a", "b"]), ADAPTERS, now=lambda: 5.0)
+    try:
+        one, other = connections
+        assert (one.id, one.vendor, one.display_name, one.state, one.state_time_s) == (
+            "a",
+            "acme",
+            "Acme",
+            State.ACTIVE,
+            5.0,
+        )
+        assert isinstance(one.adapter, AcmeAdapter)
+        assert one.adapter.connection == "a"
+        assert isinstance(one.adapter.settings, AcmeSettings)
+        assert one.adapter.transport is not other.adapter.transport
+        assert one.adapter.transport.timeouts.attempt_s == 2.0
+        assert one.adapter.transport.timeouts.operation_s == TimeoutSettings().operation_s == 30.0
+    finally:
+        await connections.close()
+
+
+async def test_close_closes_every_session() -> None:
+    connections = await Connections.open(map(configured, ["a", "b"]), ADAPTERS)
+    transports = [connection.adapter.transport for connection in connections]
+    assert not any(transport.pooled.closed or transport.fresh.closed for transport in transports)
+    await connections.close()
+    assert all(transport.pooled.closed and transport.fresh.closed for transport in transports)
+
+
+async def test_an_adapter_that_can_not_be_made_leaves_no_session_open() -> None:
+    transports: list[Transport] = []
+
+    class Failing(AcmeAdapter):
+        """Fails for the second connection."""
+
+        def __init__(self, connection: str, settings: AcmeSettings, transport: Transport) -> None:
+            super().__init__(connection, settings, transport)
+            transports.append(transport)
+            if connection == "b":
+                raise ValueError("no such host")
+
+    with pytest.raises(ValueError, match="no such host"):
+        await Connections.open(map(configured, ["a", "b"]), {"acme": Failing})
+    assert len(transports) == 2
+    assert all(transport.pooled.closed and transport.fresh.closed for transport in transports)
+
+
+@pytest.mark.parametrize("connection_id", ["other", "", "-", "*"])
+def test_a_connection_that_is_not_configured_is_missing(connection_id: str) -> None:
+    with pytest.raises(Missing) as raised:
+        Connections([]).get(connection_id)
+    assert raised.value.reason == "CONNECTION_NOT_FOUND"
+    assert raised.value.resource == f"connections/{connection_id}"
+
+
+@pytest.fixture
+def connection() -> Connection:
+    clock = itertools.count(100.0)
+    adapter: Adapter[Any] = AcmeAdapter.__new__(AcmeAdapter)
+    return Connection(
+        id="a", vendor="acme", display_name="", adapter=adapter, state_time_s=1.0, now=lambda: next(clock)
+    )
+
+
+def test_state_follows_the_calls(connection: Connection) -> None:
+    suspended = Unavailable("stopped calling", reason="VENDOR_CIRCUIT_OPEN")
+    steps: list[tuple[VendorError | None, int, float]] = [
+        (None, State.ACTIVE, 1.0),
+        (CredentialsRejected("401"), State.CREDENTIALS_REJECTED, 100.0),
+        # The time is that of the change, not of the last call.
+        (CredentialsRejected("401"), State.CREDENTIALS_REJECTED, 100.0),
+        (Unavailable("down"), State.CREDENTIALS_REJECTED, 100.0),
+        (None, State.ACTIVE, 101.0),
+        (NotFound("404"), State.ACTIVE, 101.0),
+        (RateLimited("429"), State.ACTIVE, 101.0),
+        (suspended, State.SUSPENDED, 102.0),
+        (CredentialsRejected("401"), State.CREDENTIALS_REJECTED, 103.0),
+        (suspended, State.SUSPENDED, 104.0),
+        (None, State.ACTIVE, 105.0),
+    ]
+    for error, state, since_s in steps:
+        connection.note(error)
+        assert (connection.state, connection.state_time_s) == (state, since_s), error
+
+
+def test_a_change_of_state_is_logged_once(connection: Connection, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        connection.note(CredentialsRejected("401"))
+    assert [record.getMessage() for record in caplog.records] == ["connection a is CREDENTIALS_REJECTED"]

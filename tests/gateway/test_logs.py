@@ -1,0 +1,76 @@
+"""Log lines: one a record, whatever is in it."""
+
+import json
+import logging
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.logs import JsonFormatter, TextFormatter
+
+characters = st.characters(exclude_categories=["Cs"])
+values = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(characters)
+
+
+def record(message: str, /, *args: object, **fields: object) -> logging.LogRecord:
+    made = logging.LogRecord("gateway.access", logging.INFO, __file__, 1, message, args, None)
+    made.created = 1_700_000_000.1236
+    made.fields = fields
+    return made
+
+
+def test_a_json_line_has_the_fields_beside_the_message() -> None:
+    line = JsonFormatter().format(record("%s calls", 3, caller="reports", duration_ms=1.5, vendor_calls=0))
+    assert json.loads(line) == {
+        "time": "2023-11-14T22:13:20.123Z",
+        "level": "info",
+        "logger": "gateway.access",
+        "message": "3 calls",
+        "caller": "reports",
+        "duration_ms": 1.5,
+        "vendor_calls": 0,
+    }
+
+
+def test_a_field_can_not_pass_for_the_message() -> None:
+    line = json.loads(JsonFormatter().format(record("call", message="other", level="error", logger="root")))
+    assert (line["message"], line["level"], line["logger"]) == ("call", "info", "gateway.access")
+
+
+def test_a_text_line_leaves_empty_fields_out() -> None:
+    line = TextFormatter().format(record("call", caller="reports", reason="", connection=None, vendor_calls=0))
+    assert line == "2023-11-14T22:13:20.123Z INFO    gateway.access: call caller=reports vendor_calls=0"
+
+
+def test_a_record_without_fields_is_one_too() -> None:
+    bare = record("ready")
+    del bare.__dict__["fields"]
+    assert json.loads(JsonFormatter().format(bare)).keys() == {"time", "level", "logger", "message"}
+    assert TextFormatter().format(bare).endswith("gateway.access: ready")
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_a_traceback_is_there(formatter: logging.Formatter) -> None:
+    failed = record("internal error")
+    try:
+        raise RuntimeError("a defect")
+    except RuntimeError:
+        failed.exc_info = sys.exc_info()
+    line = formatter.format(failed)
+    text = json.loads(line)["traceback"] if isinstance(formatter, JsonFormatter) else line
+    assert text.startswith("Traceback") or "\nTraceback" in text
+    assert text.endswith("RuntimeError: a defect")
+    assert isinstance(formatter, TextFormatter) or "\n" not in line
+
+
+@given(st.text(characters), st.dictionaries(st.text(characters), values, max_size=3))
+def test_a_record_is_one_line(message: str, fields: dict[str, object]) -> None:
+    made = record("%s", message)
+    made.fields = fields
+    line = JsonFormatter().format(made)
+    assert "\n" not in line
+    assert json.loads(line)["message"] == message
+    assert "\n" not in TextFormatter().format(made)
+    assert "\r" not in TextFormatter().format(made)
