@@ -66,8 +66,8 @@ def kind(name: str) -> str:
     return KINDS[tuple(name.split("/")[::2])]
 
 
-def parse(name: str, expected: str) -> tuple[str, ...]:
-    """Split a full name of the *expected* kind into its ids.
+def parse(name: str, expected: str, field: str = "name") -> tuple[str, ...]:
+    """Split a full name of the *expected* kind into its ids; *field* is where in the request it stands.
 
     Raises:
         InvalidRequest: INVALID_RESOURCE_NAME, where it is not such a name.
@@ -78,7 +78,7 @@ def parse(name: str, expected: str) -> tuple[str, ...]:
         ids = tuple(parts[1::2])
         if is_connection_id(ids[0]) and all(_ID.fullmatch(part) and part not in _DOTS for part in ids[1:]):
             return ids
-    raise invalid_name(name, expected)
+    raise invalid_name(name, expected, field)
 
 
 def invalid_name(name: str, expected: str, field: str = "name") -> InvalidRequest:

@@ -1,0 +1,108 @@
+"""Protobuf's well-known types, from and to what vendors write: JSON objects, times, failures."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.code_pb2 import UNKNOWN
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from adapters.errors import InvalidRequest
+
+DOMAIN = "audiencegateway.internal"
+MAX_WHOLE = 2**53
+"""Up to here a double holds every whole number."""
+
+
+def struct(json: Mapping[str, Any]) -> Struct:
+    """Return a JSON object as a Struct."""
+    message = Struct()
+    _fill_struct(message, json)
+    return message
+
+
+def value(json: Any) -> Value:  # noqa: ANN401 - JSON is Any
+    """Return any JSON as a Value."""
+    message = Value()
+    _fill(message, json)
+    return message
+
+
+def plain(message: Struct) -> dict[str, Any]:
+    """Return a Struct as JSON, with its whole numbers as whole numbers.
+
+    Raises:
+        InvalidRequest: for a number that JSON has no way to write.
+    """
+    return {key: _plain(item) for key, item in message.fields.items()}
+
+
+def timestamp(text: str | None) -> Timestamp | None:
+    """Return a time in any form of ISO 8601, taken as UTC where it names no zone; None for what is none."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter for a zone that leaves the calendar
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def failure(message: str, **metadata: str) -> Status:
+    """Return why a job failed at its vendor, as the contract words it; empty *metadata* is left out."""
+    info = ErrorInfo(
+        reason="EXPORT_JOB_FAILED", domain=DOMAIN, metadata={key: text for key, text in metadata.items() if text}
+    )
+    status = Status(code=UNKNOWN, message=message)
+    status.details.add().Pack(info)
+    return status
+
+
+def _fill_struct(message: Struct, json: Mapping[str, Any]) -> None:
+    # By hand: `Struct.update` takes twice as long.
+    for key, item in json.items():
+        _fill(message.fields[key], item)
+
+
+def _fill(message: Value, json: Any) -> None:  # noqa: ANN401 - JSON is Any
+    if isinstance(json, str):
+        message.string_value = json
+    elif json is None:
+        message.null_value = NULL_VALUE
+    elif isinstance(json, bool):
+        message.bool_value = json
+    elif isinstance(json, int | float):
+        message.number_value = json
+    elif isinstance(json, Mapping):
+        message.struct_value.SetInParent()
+        _fill_struct(message.struct_value, json)
+    else:
+        message.list_value.SetInParent()
+        for item in json:
+            _fill(message.list_value.values.add(), item)
+
+
+def _plain(message: Value) -> Any:  # noqa: ANN401 - JSON is Any
+    match message.WhichOneof("kind"):
+        case "struct_value":
+            return plain(message.struct_value)
+        case "list_value":
+            return [_plain(item) for item in message.list_value.values]
+        case "number_value":
+            return _number(message.number_value)
+        case "string_value":
+            return message.string_value
+        case "bool_value":
+            return message.bool_value
+    return None
+
+
+def _number(number: float) -> int | float:
+    if not math.isfinite(number):
+        raise InvalidRequest(f"{number} is no number in JSON")
+    return int(number) if number.is_integer() and abs(number) <= MAX_WHOLE else number
