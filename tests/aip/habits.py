@@ -190,6 +190,13 @@ def enums_begin_with_what_says_nothing(contract: Contract) -> Iterator[str]:
 
 
 @habit
+def names_are_free_in_every_language(contract: Contract) -> Iterator[str]:
+    """Java and TypeScript give every enum a value UNRECOGNIZED of their own, and do not compile with a second one."""
+    for file in contract.files:
+        yield from (f"{value.name} is taken" for value in file.values() if value.proto.name == "UNRECOGNIZED")
+
+
+@habit
 def files_agree_on_their_languages(contract: Contract) -> Iterator[str]:
     """AIP-191: the same package in each language, and a class of its own for each file in Java."""
     first = contract.files[0].proto.options

@@ -80,6 +80,10 @@ def vendor_value(contract: Contract) -> None:
     next(enum for _, enum in contract.file("connections").enums()).value[1].name = "CAPABILITY_MEIRO"
 
 
+def taken_value(contract: Contract) -> None:
+    next(enum for _, enum in contract.file("export_jobs").enums()).value[1].name = "UNRECOGNIZED"
+
+
 def other_language(contract: Contract) -> None:
     contract.file("members").proto.options.go_package = "elsewhere"
 
@@ -140,6 +144,7 @@ PLANTED: list[tuple[Habit, Plant]] = [
     (habits.data_without_a_schema_stays_at_the_vendors, typed("ExportJob.audiences", ".google.protobuf.Struct")),
     (habits.data_without_a_schema_stays_at_the_vendors, typed("ExportJob.custom", ".google.protobuf.Any")),
     (habits.enums_begin_with_what_says_nothing, no_zero),
+    (habits.names_are_free_in_every_language, taken_value),
     (habits.files_agree_on_their_languages, other_language),
     (habits.files_are_in_order, other_order),
 ]

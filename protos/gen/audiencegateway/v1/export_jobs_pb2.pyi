@@ -86,7 +86,7 @@ class ExportJob(_message.Message):
         """The create call was sent and its answer was lost. Not final: the gateway looks for the job in the
         vendor's own list. Do not create again; wait, or settle it with ResolveExportJob.
         """
-        UNRECOGNIZED: ExportJob._State.ValueType  # 9
+        UNRECOGNIZED_STATE: ExportJob._State.ValueType  # 9
         """The vendor says a word that this version does not know: see `vendor_state`. Not final, and no success."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
@@ -116,7 +116,7 @@ class ExportJob(_message.Message):
     """The create call was sent and its answer was lost. Not final: the gateway looks for the job in the
     vendor's own list. Do not create again; wait, or settle it with ResolveExportJob.
     """
-    UNRECOGNIZED: ExportJob.State.ValueType  # 9
+    UNRECOGNIZED_STATE: ExportJob.State.ValueType  # 9
     """The vendor says a word that this version does not know: see `vendor_state`. Not final, and no success."""
 
     NAME_FIELD_NUMBER: _builtins.int
