@@ -1,0 +1,157 @@
+"""What the services share: from a name to its adapter, from a list request to its page, from a write to the ledger."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from adapters import calls, names
+from adapters.base import Adapter, Listing, ListQuery, Page
+from adapters.errors import InvalidRequest, NotSupported, invalid_field
+from audiencegateway.v1.destinations_pb2 import DestinationView
+from gateway import filtering, paging
+from gateway.callers import Callers
+from gateway.connections import Connection, Connections
+from gateway.filtering import FieldTable
+from gateway.interceptors.access_log import RECORD
+from gateway.ledger import Key, Ledger
+from gateway.paging import Listed, ListRequest
+from gateway.watching import Sleep
+
+T = TypeVar("T", bound=Message)
+Request = Any
+"""Any request of the contract that has the fields used here."""
+Fetch = Callable[[ListQuery, str, int], Coroutine[Any, Any, Page[T]]]
+"""An adapter's list verb: from a query, a cursor and a size to the vendor's page."""
+
+VERBS = {
+    "wait_export_job": "get_export_job",
+    "watch_export_job": "get_export_job",
+    "ingest_audience_members": "upload_audience_members",
+    # Settled between the caller and the ledger.
+    "resolve_export_job": "get_export_job",
+}
+"""The adapter's verb behind an RPC that has none of its own name."""
+ANSWER_MARGIN_S = 0.25
+"""What a long poll keeps back of its caller's deadline."""
+
+
+class Desk:
+    """Made once a server."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        callers: Callers,
+        ledger: Ledger,
+        sealer: paging.TokenSealer,
+        *,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.connections = connections
+        self.callers = callers
+        self.ledger = ledger
+        self.sealer = sealer
+        self.sleep = sleep
+
+    def visible_connections(self) -> list[Connection]:
+        """Return the connections that the caller may use."""
+        caller = RECORD.get().caller
+        return [connection for connection in self.connections if caller.may_use(connection.id)]
+
+    def find(self, name: str, kind: str) -> tuple[Adapter[Any], tuple[str, ...]]:
+        """Return the adapter that the call being served needs, and the ids in *name* below its connection.
+
+        Raises:
+            InvalidRequest: INVALID_RESOURCE_NAME.
+            Missing: CONNECTION_NOT_FOUND.
+            NotSupported: The vendor has no such operation.
+        """
+        if name == "connections/-":
+            raise invalid_field("parent", "lists over all connections are not served yet: name one")
+        connection_id, *ids = names.parse(name, kind)
+        adapter = self.connections.get(connection_id).adapter
+        verb = RECORD.get().method.verb
+        verb = VERBS.get(verb, verb)
+        if verb not in adapter.verbs():
+            raise NotSupported(
+                f"{adapter.vendor} has no {verb.replace('_', ' ')}",
+                metadata={"operation": verb, "vendor": adapter.vendor, "connection": connection_id},
+            )
+        return adapter, tuple(ids)
+
+    async def page(
+        self,
+        request: ListRequest,
+        fetch: Fetch[T],
+        listing: Listing,
+        *,
+        fields: FieldTable | None = None,
+        finish: Callable[[T], object] = lambda _: None,
+        key: Callable[[T], str] = attrgetter("name"),
+    ) -> Listed[T]:
+        """Return the page of one connection's list that *request* asks for.
+
+        *fields* may stand in its filter, *finish* puts on each item what the vendor does not know.
+
+        Raises:
+            InvalidRequest: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN; FILTER_REQUIRED.
+        """
+        query = _query(request, fields or {}, listing)
+
+        async def finished(cursor: str, size: int) -> Page[T]:
+            page = await fetch(query, cursor, min(size, paging.MAX_PAGE_SIZE))
+            for item in page.items:
+                finish(item)
+            return page
+
+        connection_id = RECORD.get().connection
+        matches = filtering.matcher(query.terms, fields or {})
+        return await paging.walk(self.sealer, request, connection_id, finished, matches=matches, key=key)
+
+    async def once(self, request: Request, parent: str, act: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+        """Run a mutation of *parent* as the ledger sees fit; one that is only validated is none."""
+        if getattr(request, "validate_only", False):
+            return await act("")
+        record = RECORD.get()
+        key = Key(record.caller.id, record.method.name, parent, request.request_id.lower())
+        return await self.ledger.once(key, request, act)
+
+    @staticmethod
+    def same_connection(parent: str, name: str, field: str) -> None:
+        """Check that *name*, which stands at *field*, is of the same connection as *parent*.
+
+        Raises:
+            InvalidRequest: INVALID_RESOURCE_NAME.
+        """
+        if name and name.split("/")[1] != parent.split("/")[1]:
+            raise invalid_field(field, f"is not of {parent}", reason="INVALID_RESOURCE_NAME", resource=name)
+
+    @staticmethod
+    def time_left_s() -> float:
+        """Return how long the call being served may still take, with time left to answer."""
+        ends_at = calls.current().ends_at()
+        return (
+            float("inf") if ends_at is None else max(0.0, ends_at - asyncio.get_running_loop().time() - ANSWER_MARGIN_S)
+        )
+
+
+def _query(request: Request, fields: FieldTable, listing: Listing) -> ListQuery:
+    terms = filtering.parse(request.filter, fields) if fields else ()
+    order_by, descending = filtering.parse_order(getattr(request, "order_by", ""), listing.native_orders)
+    query = ListQuery(
+        terms=terms,
+        order_by=order_by,
+        descending=descending,
+        show_deleted=getattr(request, "show_deleted", False),
+        full=getattr(request, "view", 0) == DestinationView.DESTINATION_VIEW_FULL,
+    )
+    if listing.required_filter and query.fixed(listing.required_filter) is None:
+        raise InvalidRequest(
+            f"this vendor lists only what a filter on {listing.required_filter} fixes",
+            reason="FILTER_REQUIRED",
+            metadata={"field": listing.required_filter},
+        )
+    return query

@@ -1,0 +1,116 @@
+"""A ledger that forgets with the process, and the oldest calls before that."""
+
+import asyncio
+import contextvars
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from google.protobuf.message import Message
+
+from adapters import calls
+from adapters.errors import (
+    Aborted,
+    CredentialsRejected,
+    InvalidRequest,
+    PermissionMissing,
+    RateLimited,
+    TimedOut,
+    Unavailable,
+)
+from gateway.ledger import Key, fingerprint
+
+LOG = logging.getLogger(__name__)
+T = TypeVar("T", bound=Message)
+
+MAX_ROWS = 10_000
+MAX_WRITE_S = 60.0
+"""How long a write may go on after its caller has left."""
+
+STARTS = frozenset({"CreateExportJob"})
+"""Methods whose result is a job that the gateway started."""
+FREEING = (Unavailable, RateLimited, TimedOut, CredentialsRejected, PermissionMissing)
+"""After these nothing has happened at the vendor, or only what may happen twice: the id is free for another try."""
+
+
+class Row(NamedTuple):
+    """One mutating call that carried a request_id."""
+
+    fingerprint: bytes
+    task: "asyncio.Task[Any]"
+
+
+class MemoryLedger:
+    """Rows in memory."""
+
+    def __init__(self, max_rows: int = MAX_ROWS) -> None:
+        self._max_rows = max_rows
+        self._rows: OrderedDict[Key, Row] = OrderedDict()
+        self._started: OrderedDict[str, None] = OrderedDict()
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def once(self, key: Key, request: Message, act: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+        """Run *act*, or answer as it did before."""
+        wanted = fingerprint(request)
+        row = self._rows.get(key) if key.request_id else None
+        if row is not None:
+            if row.fingerprint != wanted:
+                raise InvalidRequest("this request_id came with another request before", reason="REQUEST_ID_REUSED")
+            if not row.task.done():
+                raise Aborted("the same request is still under way", reason="REQUEST_IN_PROGRESS")
+            replayed: T = row.task.result()
+            return replayed
+        outer = calls.current()
+        inner = calls.Call(outer.deadline, write_deadline=asyncio.get_running_loop().time() + MAX_WRITE_S)
+        context = contextvars.copy_context()
+        context.run(calls.CURRENT.set, inner)
+        task = asyncio.get_running_loop().create_task(act(secrets.token_hex(4)), context=context)
+        self._under_way.add(task)
+        task.add_done_callback(partial(self._settle, key, inner))
+        if key.request_id:
+            self._rows[key] = Row(wanted, task)
+            _trim(self._rows, self._max_rows)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if inner.written:
+                task.add_done_callback(lambda done: _log_alone(key, done))
+            else:
+                task.cancel()
+            raise
+        finally:
+            outer.vendor_calls += inner.vendor_calls
+            outer.vendor_s += inner.vendor_s
+
+    def started(self, export_job: str) -> bool:
+        """Tell whether this process started the job."""
+        return export_job in self._started
+
+    async def close(self) -> None:
+        """Wait for the writes under way; each is bounded."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def _settle(self, key: Key, call: calls.Call, task: "asyncio.Task[Any]") -> None:
+        """Keep what came of a call, or free its id."""
+        self._under_way.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or (error is not None and (not call.written or isinstance(error, FREEING))):
+            self._rows.pop(key, None)
+        elif error is None and key.method in STARTS:
+            self._started[task.result().name] = None
+            _trim(self._started, self._max_rows)
+
+
+def _trim(rows: OrderedDict[Any, Any], size: int) -> None:
+    while len(rows) > size:
+        rows.popitem(last=False)
+
+
+def _log_alone(key: Key, task: "asyncio.Task[Any]") -> None:
+    error = task.exception()
+    outcome = "done" if error is None else getattr(error, "reason", type(error).__name__)
+    LOG.info("%s of %s ended after its caller had left: %s", key.method, key.parent, outcome)

@@ -1,0 +1,147 @@
+"""ExportJobService: runs that a vendor does, started once, followed until they end."""
+
+from collections.abc import AsyncGenerator
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+import grpc
+
+from adapters.errors import Missing, Precondition
+from audiencegateway.v1.export_jobs_pb2 import (
+    CancelExportJobRequest,
+    CreateExportJobRequest,
+    DownloadExportJobRequest,
+    DownloadExportJobResponse,
+    ExportJob,
+    ExportJobRevision,
+    ExportJobView,
+    GetExportJobRequest,
+    GetExportJobRevisionRequest,
+    ListExportJobLogEntriesRequest,
+    ListExportJobLogEntriesResponse,
+    ListExportJobRevisionsRequest,
+    ListExportJobRevisionsResponse,
+    ListExportJobsRequest,
+    ListExportJobsResponse,
+    ResolveExportJobRequest,
+    WaitExportJobRequest,
+    WatchExportJobRequest,
+    WatchExportJobResponse,
+)
+from audiencegateway.v1.export_jobs_pb2_grpc import ExportJobServiceServicer
+from gateway import etags, validation
+from gateway.desk import Desk
+from gateway.filtering import EXPORT_JOB_FIELDS
+from gateway.watching import Watcher
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+DEFAULT_WAIT_S = 30.0
+MAX_WAIT_S = 300.0
+DEFAULT_HEARTBEAT_S = 15.0
+MAX_CHUNK_BYTES = 256 * 1024
+
+
+class ExportJobService(ExportJobServiceServicer):
+    """Answers from the vendor, each time anew."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def GetExportJob(self, request: GetExportJobRequest, context: Context) -> ExportJob:
+        adapter, (export_job_id,) = self._desk.find(request.name, "ExportJob")
+        full = request.view != ExportJobView.EXPORT_JOB_VIEW_BASIC
+        return self._finished(await adapter.get_export_job(export_job_id, full=full))
+
+    async def ListExportJobs(self, request: ListExportJobsRequest, context: Context) -> ListExportJobsResponse:
+        adapter, _ = self._desk.find(request.parent, "Connection")
+        page = await self._desk.page(
+            request, adapter.list_export_jobs, adapter.export_jobs, fields=EXPORT_JOB_FIELDS, finish=self._finished
+        )
+        return ListExportJobsResponse(export_jobs=page.items, next_page_token=page.next_page_token)
+
+    async def CreateExportJob(self, request: CreateExportJobRequest, context: Context) -> ExportJob:
+        adapter, _ = self._desk.find(request.parent, "Connection")
+        wanted = request.export_job
+        validation.supported(wanted, adapter.vendor, adapter.export_job_fields)
+        self._desk.same_connection(request.parent, wanted.destination, "export_job.destination")
+
+        async def start(marker: str) -> ExportJob:
+            job = await adapter.create_export_job(wanted, marker=marker, validate_only=request.validate_only)
+            job.started_by_gateway = not request.validate_only
+            return self._finished(job)
+
+        return await self._desk.once(request, request.parent, start)
+
+    async def CancelExportJob(self, request: CancelExportJobRequest, context: Context) -> ExportJob:
+        adapter, (export_job_id,) = self._desk.find(request.name, "ExportJob")
+
+        async def cancel(_: str) -> ExportJob:
+            return self._finished(await adapter.cancel_export_job(export_job_id))
+
+        return await self._desk.once(request, request.name, cancel)
+
+    async def WaitExportJob(self, request: WaitExportJobRequest, context: Context) -> ExportJob:
+        timeout_s = request.timeout.ToMilliseconds() / 1000 if request.HasField("timeout") else DEFAULT_WAIT_S
+        timeout_s = min(timeout_s, MAX_WAIT_S, self._desk.time_left_s())
+        return await self._watcher(request.name).wait(timeout_s, request.seen_etag)
+
+    async def WatchExportJob(
+        self, request: WatchExportJobRequest, context: Context
+    ) -> AsyncGenerator[WatchExportJobResponse]:
+        heartbeat_s = request.heartbeat_interval.ToMilliseconds() / 1000 or DEFAULT_HEARTBEAT_S
+        async for response in self._watcher(request.name).watch(heartbeat_s):
+            yield response
+
+    async def ResolveExportJob(self, request: ResolveExportJobRequest, context: Context) -> ExportJob:
+        _, (export_job_id,) = self._desk.find(request.name, "ExportJob")
+        if export_job_id.startswith("g~"):
+            raise Missing(f"no record of {request.name}", reason="EXPORT_JOB_NOT_FOUND", resource=request.name)
+        message = f"{request.name} is a job of the vendor's: nothing about it is unknown"
+        raise Precondition(message, reason="EXPORT_JOB_NOT_UNRESOLVED", resource=request.name)
+
+    async def ListExportJobLogEntries(
+        self, request: ListExportJobLogEntriesRequest, context: Context
+    ) -> ListExportJobLogEntriesResponse:
+        adapter, (export_job_id,) = self._desk.find(request.parent, "ExportJob")
+        fetch = partial(adapter.list_export_job_log_entries, export_job_id)
+        page = await self._desk.page(request, fetch, adapter.log_entries, key=attrgetter("entry_id"))
+        return ListExportJobLogEntriesResponse(log_entries=page.items, next_page_token=page.next_page_token)
+
+    async def ListExportJobRevisions(
+        self, request: ListExportJobRevisionsRequest, context: Context
+    ) -> ListExportJobRevisionsResponse:
+        adapter, (export_job_id,) = self._desk.find(request.parent, "ExportJob")
+        fetch = partial(adapter.list_export_job_revisions, export_job_id)
+        page = await self._desk.page(request, fetch, adapter.revisions)
+        return ListExportJobRevisionsResponse(export_job_revisions=page.items, next_page_token=page.next_page_token)
+
+    async def GetExportJobRevision(self, request: GetExportJobRevisionRequest, context: Context) -> ExportJobRevision:
+        adapter, (export_job_id, revision_id) = self._desk.find(request.name, "ExportJobRevision")
+        return await adapter.get_export_job_revision(export_job_id, revision_id)
+
+    async def DownloadExportJob(
+        self, request: DownloadExportJobRequest, context: Context
+    ) -> AsyncGenerator[DownloadExportJobResponse]:
+        adapter, (export_job_id,) = self._desk.find(request.name, "ExportJob")
+        opened = adapter.download_export_job(export_job_id, artifact_id=request.artifact_id, offset=request.read_offset)
+        async with opened as download:
+            yield DownloadExportJobResponse(header=download.header)
+            async for chunk in download.chunks:
+                for start in range(0, len(chunk), MAX_CHUNK_BYTES):
+                    yield DownloadExportJobResponse(data=chunk[start : start + MAX_CHUNK_BYTES])
+
+    def _watcher(self, name: str) -> Watcher:
+        adapter, (export_job_id,) = self._desk.find(name, "ExportJob")
+
+        async def get() -> ExportJob:
+            return self._finished(await adapter.get_export_job(export_job_id, full=True))
+
+        return Watcher(get, adapter.limits.min_poll_interval_s, sleep=self._desk.sleep)
+
+    def _finished(self, job: ExportJob) -> ExportJob:
+        """Put on what the gateway alone knows."""
+        job.started_by_gateway = job.started_by_gateway or self._desk.ledger.started(job.name)
+        etags.stamp(job)
+        return job
