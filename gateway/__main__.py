@@ -141,7 +141,9 @@ def _signalled() -> asyncio.Event:
 
 
 def _can_not_listen(listen: str, error: Exception) -> CanNotListen:
-    return CanNotListen(f"can't listen on {listen}: {getattr(error, 'strerror', None) or error}")
+    number = getattr(error, "errno", None) or 0
+    # The system's own words, where it is its error; names that can't be resolved have numbers below 0.
+    return CanNotListen(f"can't listen on {listen}: {os.strerror(number) if number > 0 else error}")
 
 
 def _parser() -> argparse.ArgumentParser:
