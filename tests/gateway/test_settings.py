@@ -62,12 +62,12 @@ def test_settings_can_not_be_changed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
 def test_a_secret_is_read_from_a_file_without_its_last_line_break(tmp_path: Path, ending: str) -> None:
     (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets" / "token").write_bytes(f"first\nsecond{ending}".encode())
+    (tmp_path / "secrets" / "token").write_bytes(f" first\nsecond {ending}".encode())
     settings = read(tmp_path, changed({"connections.0.token": {"file": "secrets/token"}}))
 
     acme = settings.connections[0].settings
     assert isinstance(acme, AcmeSettings)
-    assert acme.token.reveal() == "first\nsecond"
+    assert acme.token.reveal() == " first\nsecond "
 
 
 def test_a_secret_does_not_show_in_the_settings(tmp_path: Path) -> None:
