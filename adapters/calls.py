@@ -1,6 +1,5 @@
 """What one call of ours carries down to the vendor: its deadline, and the count of what it cost there."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,16 +12,18 @@ class Call:
 
     deadline: float | None = None
     """On the event loop's clock; None: no end but the operation's own timeout."""
+    write_deadline: float | None = None
+    """From the first write on, which is not to be cut off by a caller that leaves; None: the same as `deadline`."""
+    written: bool = False
+    """True once a write has been handed to the vendor, whatever came of it."""
     vendor_calls: int = 0
     """HTTP requests sent, retries and logins included."""
     vendor_s: float = 0.0
     """Seconds spent waiting for the vendor."""
 
-    def remaining_s(self) -> float | None:
-        """Return the seconds left, never below 0; None where there is no deadline."""
-        if self.deadline is None:
-            return None
-        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+    def ends_at(self) -> float | None:
+        """Return the deadline that counts now."""
+        return self.write_deadline if self.written and self.write_deadline is not None else self.deadline
 
 
 CURRENT: ContextVar[Call | None] = ContextVar("call", default=None)

@@ -7,9 +7,11 @@ elsewhere. Bodies are asked for as they are (identity), read up to a limit, and 
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
@@ -26,6 +28,7 @@ from adapters.errors import (
     DownloadInterrupted,
     Fault,
     NotFound,
+    PermissionMissing,
     ProtocolViolation,
     VendorError,
     invalid_field,
@@ -67,6 +70,13 @@ class Stream:
     """Of the whole file; None where the vendor does not say."""
     chunks: AsyncIterator[bytes]
     """From the offset asked for to the end. Raises DownloadInterrupted."""
+
+    @property
+    def filename(self) -> str:
+        """The name that the vendor gives the file, without any folder; empty where it gives none."""
+        header = Message()
+        header["Content-Disposition"] = self.headers.get("Content-Disposition", "").encode(errors="replace").decode()
+        return re.split(r"[/\\]", header.get_filename() or "")[-1]
 
 
 def route(template: str, *ids: str) -> str:
@@ -116,9 +126,12 @@ class Http:
         query: Query = (),
         headers: Mapping[str, str] | None = None,
         resource: str = "",
+        permission: str = "",
     ) -> T:
-        """Read *path*; *resource* is the full name that a 404 is about."""
-        answer = await self.send("GET", path, query=query, headers=headers, resource=resource, retry=Retry.READ)
+        """Read *path*; *resource* is the full name that a 404 is about, *permission* what a 403 misses."""
+        answer = await self.send(
+            "GET", path, query=query, headers=headers, resource=resource, permission=permission, retry=Retry.READ
+        )
         return self.decode(answer, reply)
 
     async def send(
@@ -133,10 +146,11 @@ class Http:
         headers: Mapping[str, str] | None = None,
         resource: str = "",
         conflict: str | None = None,
+        permission: str = "",
     ) -> Answer:
         """Send one call, again as its retry class allows, and return the 2xx answer.
 
-        *conflict* is the reason that a 409 stands for.
+        *conflict* is the reason that a 409 stands for, *permission* what a 403 misses, in the vendor's words.
 
         Raises:
             VendorError: As `adapters.errors` draws it.
@@ -160,7 +174,7 @@ class Http:
                 answer = await self._read(response)
             if answer.status < 300:  # noqa: PLR2004 - 2xx
                 return answer
-            raise self._refusal(answer, retry, resource, conflict)
+            raise self._refusal(answer, retry, resource, conflict, permission)
 
         return await self._attempts(once, retry)
 
@@ -187,6 +201,7 @@ class Http:
         headers: Mapping[str, str] | None = None,
         resource: str = "",
         conflict: str | None = None,
+        permission: str = "",
     ) -> AsyncIterator[Stream]:
         """Open a download at *offset* bytes: by Range where the vendor honours it, by skipping otherwise.
 
@@ -211,7 +226,7 @@ class Http:
                 answer = await self._read(response)
             if answer.status == 416:  # noqa: PLR2004 - the range can't be satisfied
                 raise invalid_field("read_offset", "beyond the end of the file")
-            raise self._refusal(answer, Retry.READ, resource, conflict)
+            raise self._refusal(answer, Retry.READ, resource, conflict, permission)
 
         response = await self._attempts(once, Retry.READ)
         try:
@@ -248,9 +263,11 @@ class Http:
         transport = self.transport
         clock = asyncio.get_running_loop().time
         call = calls.current()
+        call.written = call.written or retry is not Retry.READ
+        ends_at = call.ends_at()
         deadline = clock() + transport.timeouts.operation_s
-        if call.deadline is not None:
-            deadline = min(deadline, call.deadline - ANSWER_MARGIN_S)
+        if ends_at is not None:
+            deadline = min(deadline, ends_at - ANSWER_MARGIN_S)
         attempt, renewed = 0, False
         while True:
             given = await self._credentials(deadline)
@@ -306,7 +323,9 @@ class Http:
             chunks.append(chunk)
         return Answer(response.status, response.headers, b"".join(chunks))
 
-    def _refusal(self, answer: Answer, retry: Retry, resource: str, conflict: str | None) -> VendorError:
+    def _refusal(
+        self, answer: Answer, retry: Retry, resource: str, conflict: str | None, permission: str
+    ) -> VendorError:
         fault = self._read_fault(answer.status, answer.headers, answer.body)
         wait_s = fault.retry_after_s
         fault = replace(
@@ -319,9 +338,9 @@ class Http:
         if kind is NotFound:
             return self.missing(resource, fault)
         reason = conflict if answer.status == 409 else None  # noqa: PLR2004 - conflict
-        return self.named(
-            kind(f"{self.transport.vendor} answered {answer.status}", fault=fault, reason=reason, resource=resource)
-        )
+        metadata = {"permission": permission} if permission and kind is PermissionMissing else {}
+        message = f"{self.transport.vendor} answered {answer.status}"
+        return self.named(kind(message, fault=fault, reason=reason, metadata=metadata, resource=resource))
 
     def _extent(self, response: aiohttp.ClientResponse, offset: int) -> tuple[int, int | None]:
         """Return where in the file the body of *response* begins, and the size of the file."""

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from adapters.errors import invalid_field
+
 MASK = "********"
 """What stands where a secret was; on input it means: keep what is there."""
 
@@ -13,6 +15,7 @@ _SECRET_KEYS = re.compile(
 )
 _NOT_SECRET_KEYS = re.compile(r"attribute_?id$", re.IGNORECASE)
 """Names of attributes, such as Meiro's `registration_token_attribute_id`, are no secrets."""
+_NAMED = frozenset({"value", "values"})
 _SCRUBBED = re.compile(
     r"(?P<email>[\w.+-]+@[\w-]+(\.[\w-]+)+)"
     r"|(?P<bearer>\b(bearer|basic)\s+[\w.~+/=:-]+)"
@@ -50,10 +53,14 @@ def is_secret_key(key: str) -> bool:
 
 
 def redact(value: Any) -> Any:  # noqa: ANN401 - JSON is Any
-    """Return *value* with `MASK` for the text of every key that is taken for a secret, at any depth."""
+    """Return *value* with `MASK` for what is taken for a secret, at any depth.
+
+    That is what stands under a key that is taken for one, and the `value` or `values` beside a `name` that is.
+    """
     if isinstance(value, Mapping):
+        named = is_secret_key(str(value.get("name", "")))
         return {
-            key: MASK if is_secret_key(key) and isinstance(item, str) and item else redact(item)
+            key: _mask(item) if is_secret_key(key) or (named and key in _NAMED) else redact(item)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
@@ -61,15 +68,32 @@ def redact(value: Any) -> Any:  # noqa: ANN401 - JSON is Any
     return value
 
 
-def restore(value: Any, present: Any) -> Any:  # noqa: ANN401 - JSON is Any
-    """Return *value* with every `MASK` replaced by what stands at the same place in *present*."""
-    if value == MASK and isinstance(present, str):
-        return present
+def restore(value: Any, shown: Any, present: Any, field: str) -> Any:  # noqa: ANN401 - JSON is Any
+    """Return *value* as it is to be written: what is as it was *shown* stays as it is *present*, secrets above all.
+
+    Args:
+        value: What a caller made of *shown*.
+        shown: *present* as the caller saw it: redacted, and perhaps with its numbers in another form.
+        present: What the vendor has.
+        field: Path of *value* in the request.
+
+    Raises:
+        InvalidRequest: INVALID_FIELD for a `MASK` that stands for nothing.
+    """
     if isinstance(value, Mapping):
-        there = present if isinstance(present, Mapping) else {}
-        return {key: restore(item, there.get(key)) for key, item in value.items()}
-    if isinstance(value, list) and isinstance(present, list) and len(value) == len(present):
-        return [restore(item, old) for item, old in zip(value, present, strict=True)]
+        before, there = (old if isinstance(old, Mapping) else {} for old in (shown, present))
+        return {key: restore(item, before.get(key), there.get(key), f"{field}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        # Which item is which can only be told while none came or went.
+        olds = [
+            old if isinstance(old, list) and len(old) == len(value) else [None] * len(value) for old in (shown, present)
+        ]
+        rows = enumerate(zip(value, *olds, strict=True))
+        return [restore(item, before, there, f"{field}[{index}]") for index, (item, before, there) in rows]
+    if value == shown and type(value) is type(shown):
+        return present
+    if value == MASK:
+        raise invalid_field(field, f"{MASK} keeps what is there, and here is nothing to keep")
     return value
 
 
@@ -79,3 +103,11 @@ def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
         if secret.reveal():
             text = text.replace(secret.reveal(), MASK)
     return _SCRUBBED.sub(MASK, text)
+
+
+def _mask(value: Any) -> Any:  # noqa: ANN401 - JSON is Any
+    if isinstance(value, Mapping):
+        return {key: _mask(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mask(item) for item in value]
+    return value if value is None or value == "" or isinstance(value, bool) else MASK
