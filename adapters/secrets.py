@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from adapters.errors import invalid_field
 
@@ -10,14 +11,16 @@ MASK = "********"
 """What stands where a secret was; on input it means: keep what is there."""
 
 _SECRET_KEYS = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token$|api_?key|private_?key|access_?key|credential|authorization|signature",
+    r"pass(word|wd|phrase)?s?$|secret|tokens?$|(api|private|access)[_-]?key|credential|authorization|signature",
     re.IGNORECASE,
 )
 _NOT_SECRET_KEYS = re.compile(r"attribute_?id$", re.IGNORECASE)
 """Names of attributes, such as Meiro's `registration_token_attribute_id`, are no secrets."""
 _NAMED = frozenset({"value", "values"})
+MAX_SCRUBBED_CHARS = 4096
+"""A text that a vendor sends may be megabytes of anything, and the search below is not linear."""
 _SCRUBBED = re.compile(
-    r"(?P<email>[\w.+-]+@[\w-]+(\.[\w-]+)+)"
+    r"(?P<email>(?<![\w.+-])[\w.+-]++@[\w-]+(\.[\w-]+)+)"
     r"|(?P<bearer>\b(bearer|basic)\s+[\w.~+/=:-]+)"
     r"|(?P<query>(?<=[?&])[\w-]*(token|key|secret|password|signature)[\w-]*=[^&\s]+)"
     r"|(?P<long>\b[A-Za-z0-9_-]{32,}(\.[A-Za-z0-9_-]+)*)",
@@ -98,10 +101,16 @@ def restore(value: Any, shown: Any, present: Any, field: str) -> Any:  # noqa: A
 
 
 def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """Return *text* without the known *secrets* and without anything that looks like one or like an e-mail address."""
-    for secret in secrets:
-        if secret.reveal():
-            text = text.replace(secret.reveal(), MASK)
+    """Return *text* without the known *secrets* and without anything that looks like one or like an e-mail address.
+
+    Of a long text that is only the beginning, without the word in which it was cut: half a secret looks like none.
+    """
+    known = {secret.reveal() for secret in secrets} - {""}
+    # The longest first: one may hold another. A URL holds them quoted.
+    for secret in sorted(known | {quote(secret, safe="") for secret in known}, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    if len(text) > MAX_SCRUBBED_CHARS:
+        text = " ".join(text[:MAX_SCRUBBED_CHARS].split()[:-1])
     return _SCRUBBED.sub(MASK, text)
 
 
