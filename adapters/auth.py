@@ -60,7 +60,8 @@ class Token:
 class TokenAuth:
     """A token that is fetched when needed: once, however many calls wait for it.
 
-    Within *margin_s* of its end the present token still serves while the next one is fetched.
+    Within *margin_s* of its end the present token still serves while the next one is fetched; one that lives shorter
+    than twice that, in the second half of its life.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class TokenAuth:
         self._now = now
         self._margin_s = margin_s
         self._token: Token | None = None
+        self._retired: tuple[Secret, ...] = ()
+        self._refresh_at_s = 0.0
         self._headers: Mapping[str, str] = {}
         self._fetching: asyncio.Task[None] | None = None
 
@@ -91,10 +94,10 @@ class TokenAuth:
         Raises:
             VendorError: as the fetch does; every waiting call gets it, and none is remembered.
         """
-        left_s = self._token.expires_at_s - self._now() if self._token else 0.0
-        if left_s <= self._margin_s:
+        now_s = self._now()
+        if self._token is None or now_s >= self._refresh_at_s:
             fetching = self._start()
-            if left_s <= 0:
+            if self._token is None or now_s >= self._token.expires_at_s:
                 await asyncio.shield(fetching)
         return self._headers
 
@@ -105,8 +108,8 @@ class TokenAuth:
         return True
 
     def secrets(self) -> tuple[Secret, ...]:
-        """Return the credentials and the present token."""
-        return (*self._given, self._token.secret) if self._token else self._given
+        """Return the credentials, the present token and the one before, which may still be under way."""
+        return (*self._given, *self._retired, *([self._token.secret] if self._token else []))
 
     def _start(self) -> asyncio.Task[None]:
         if self._fetching is None:
@@ -118,6 +121,9 @@ class TokenAuth:
 
     async def _replace(self) -> None:
         token = await self._fetch(self._token)
+        left_s = token.expires_at_s - self._now()
+        self._refresh_at_s = token.expires_at_s - min(self._margin_s, left_s / 2)
+        self._retired = (self._token.secret,) if self._token else ()
         self._token = token
         self._headers = self._format(token.secret.reveal())
 
