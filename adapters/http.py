@@ -7,12 +7,10 @@ elsewhere. Bodies are asked for as they are (identity), read up to a limit, and 
 
 import asyncio
 import logging
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from email.message import Message
-from email.utils import parsedate_to_datetime
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -21,11 +19,12 @@ import msgspec
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from adapters import calls, names
+from adapters import calls, names, streams
 from adapters.auth import Auth
+from adapters.body import Body
 from adapters.errors import (
+    Conflict,
     CredentialsRejected,
-    DownloadInterrupted,
     Fault,
     NotFound,
     PermissionMissing,
@@ -33,8 +32,9 @@ from adapters.errors import (
     VendorError,
     invalid_field,
 )
-from adapters.retry import LOSSES, Loss, Retry, again, kind_of_answer
+from adapters.retry import LOSSES, Loss, Retry, again, kind_of_answer, retry_after_s
 from adapters.secrets import scrub
+from adapters.streams import Stream
 from adapters.transport import Transport
 
 LOG = logging.getLogger(__name__)
@@ -48,8 +48,12 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_VENDOR_MESSAGE_CHARS = 256
 ANSWER_MARGIN_S = 0.05
 """What a call keeps back of its deadline, so that the caller hears the reason and not only its own clock."""
+UPLOAD_BYTES = 1024 * 1024
+"""A longer body has no end of its own: it may take as long as it is taken, piece after piece."""
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_BROKEN = (aiohttp.ClientError, OSError)
+_LOST = (aiohttp.ClientError, OSError)
+"""What ends an attempt without an answer; TimeoutError is an OSError."""
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -59,24 +63,6 @@ class Answer(NamedTuple):
     status: int
     headers: CIMultiDictProxy[str]
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A download under way."""
-
-    headers: CIMultiDictProxy[str]
-    size_bytes: int | None
-    """Of the whole file; None where the vendor does not say."""
-    chunks: AsyncIterator[bytes]
-    """From the offset asked for to the end. Raises DownloadInterrupted."""
-
-    @property
-    def filename(self) -> str:
-        """The name that the vendor gives the file, without any folder; empty where it gives none."""
-        header = Message()
-        header["Content-Disposition"] = self.headers.get("Content-Disposition", "").encode(errors="replace").decode()
-        return re.split(r"[/\\]", header.get_filename() or "")[-1]
 
 
 def route(template: str, *ids: str) -> str:
@@ -89,15 +75,6 @@ def route(template: str, *ids: str) -> str:
         if text in {"", ".", ".."}:
             raise names.invalid_name(text, "Destination")
     return template.format(*(quote(text, safe="") for text in ids))
-
-
-def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Return the wait that `Retry-After` asks for, whether it gives seconds or a date; None where it says nothing."""
-    text = headers.get("Retry-After", "").strip()
-    try:
-        return max(0.0, float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - now_s)
-    except ValueError:
-        return None
 
 
 class Http:
@@ -160,23 +137,29 @@ class Http:
             headers = {"Content-Type": "application/json", **(headers or {})}
         url = self._url(path, query)
         session = self.transport.fresh if retry is Retry.ONCE else self.transport.pooled
+        timeouts = self.transport.timeouts
+        upload = len(body or b"") > UPLOAD_BYTES
 
         async def once(given: Mapping[str, str], left_s: float) -> Answer:
-            attempt_s = left_s if retry is Retry.ONCE else min(left_s, self.transport.timeouts.attempt_s)
-            async with session.request(
-                method,
-                url,
-                data=body,
-                headers={**self._headers, **given, **(headers or {})},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=attempt_s, sock_connect=self.transport.timeouts.connect_s),
-            ) as response:
-                answer = await self._read(response)
+            # Of a write that must not be sent twice it counts whether it left whole, an empty body too.
+            sent = None if body is None and retry is not Retry.ONCE else Body(body or b"", idle_s=timeouts.idle_s)
+            total_s = left_s if upload or retry is Retry.ONCE else min(left_s, timeouts.attempt_s)
+            with self._losses(retry, sent):
+                async with session.request(
+                    method,
+                    url,
+                    data=sent,
+                    headers={**self._headers, **given, **(headers or {})},
+                    allow_redirects=False,
+                    timeout=self._timeout(total_s, read_s=timeouts.attempt_s if upload else None),
+                ) as response:
+                    answer = await self._read(response)
             if answer.status < 300:  # noqa: PLR2004 - 2xx
                 return answer
-            raise self._refusal(answer, retry, resource, conflict, permission)
+            accepted = sent is None or sent.whole
+            raise self._refusal(answer, retry if accepted else Retry.READ, resource, conflict, permission)
 
-        return await self._attempts(once, retry)
+        return await self._attempts(once, retry, math.inf if upload else timeouts.operation_s)
 
     def decode(self, answer: Answer, reply: type[T]) -> T:
         """Return the body of *answer* as a wire type.
@@ -186,8 +169,8 @@ class Http:
         """
         try:
             return msgspec.json.decode(answer.body, type=reply)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            content_type = answer.headers.get("Content-Type", "no content type")
+        except _UNREADABLE as error:
+            content_type = answer.headers.get("Content-Type", "no content type")[:MAX_VENDOR_MESSAGE_CHARS]
             message = f"{self.transport.vendor} answered {answer.status} ({content_type}), not as documented: {error}"
             raise self.named(ProtocolViolation(message, fault=Fault(http_status=answer.status))) from None
 
@@ -212,37 +195,31 @@ class Http:
         timeouts = self.transport.timeouts
 
         async def once(given: Mapping[str, str], left_s: float) -> aiohttp.ClientResponse:
-            response = await self.transport.pooled.get(
-                url,
-                headers={**self._headers, **given, **ranged, **(headers or {})},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=timeouts.connect_s, sock_read=min(left_s, timeouts.idle_s)
-                ),
-            )
-            if response.status < 300:  # noqa: PLR2004 - 2xx
-                return response
-            async with response:
-                answer = await self._read(response)
-            if answer.status == 416:  # noqa: PLR2004 - the range can't be satisfied
+            with self._losses(Retry.READ):
+                response = await self.transport.pooled.get(
+                    url,
+                    headers={**self._headers, **given, **ranged, **(headers or {})},
+                    allow_redirects=False,
+                    timeout=self._timeout(None, read_s=min(left_s, timeouts.idle_s)),
+                )
+                if streams.is_open(response, offset):
+                    return response
+                async with response:
+                    answer = await self._read(response)
+            if streams.beyond_the_end(response, offset):
                 raise invalid_field("read_offset", "beyond the end of the file")
             raise self._refusal(answer, Retry.READ, resource, conflict, permission)
 
-        response = await self._attempts(once, Retry.READ)
+        response = await self._attempts(once, Retry.READ, timeouts.operation_s)
         try:
-            start, size_bytes = self._extent(response, offset)
-            if size_bytes is not None and offset > size_bytes:
-                raise invalid_field("read_offset", f"beyond the end of the file, which has {size_bytes} bytes")
-            yield Stream(response.headers, size_bytes, self._chunks(response, start, offset))
+            yield streams.stream(self.transport, response, offset)
         finally:
             # Not release(): a reader that stopped early must not leave the vendor sending.
             response.close()
 
     def named(self, error: V) -> V:
         """Return *error* with the vendor and the connection on it."""
-        error.vendor = self.transport.vendor
-        error.connection = self.transport.connection
-        return error
+        return self.transport.named(error)
 
     def missing(self, resource: str, fault: Fault | None = None) -> NotFound:
         """Return the error for a *resource* (full name) that the vendor does not have."""
@@ -259,27 +236,39 @@ class Http:
         text = self._base + path.lstrip("/")
         return URL(f"{text}?{urlencode(query, quote_via=quote)}" if query else text, encoded=True)
 
-    async def _attempts(self, once: Callable[[Mapping[str, str], float], Awaitable[T]], retry: Retry) -> T:
+    def _timeout(self, total_s: float | None, *, read_s: float | None) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(
+            total=None if total_s == math.inf else total_s,
+            # The look-up of the host's address included, which `sock_connect` would leave out.
+            connect=self.transport.timeouts.connect_s,
+            sock_read=read_s,
+            # Above this aiohttp rounds up to whole seconds, past the caller's deadline.
+            ceil_threshold=math.inf,
+        )
+
+    async def _attempts(
+        self, once: Callable[[Mapping[str, str], float], Awaitable[T]], retry: Retry, operation_s: float
+    ) -> T:
         transport = self.transport
         clock = asyncio.get_running_loop().time
         call = calls.current()
         call.written = call.written or retry is not Retry.READ
         ends_at = call.ends_at()
-        deadline = clock() + transport.timeouts.operation_s
+        deadline = clock() + operation_s
         if ends_at is not None:
             deadline = min(deadline, ends_at - ANSWER_MARGIN_S)
         attempt, renewed = 0, False
         while True:
-            given = await self._credentials(deadline)
+            given = await self._in_time(self.auth.headers(), deadline)
             started = clock()
             if started >= deadline:
                 raise self._lost(Loss.TIMEOUT, Retry.READ, "no time left")
             attempt += 1
             call.vendor_calls += 1
             try:
-                return await self._named_losses(once(given, deadline - started), retry)
+                return await once(given, deadline - started)
             except CredentialsRejected:
-                if renewed or not await self.auth.renew(given):
+                if renewed or not await self._in_time(self.auth.renew(given), deadline):
                     raise
                 renewed = True
             except VendorError as error:
@@ -291,23 +280,24 @@ class Http:
             finally:
                 call.vendor_s += clock() - started
 
-    async def _credentials(self, deadline: float) -> Mapping[str, str]:
+    async def _in_time(self, credentials: Awaitable[T], deadline: float) -> T:
         try:
             async with asyncio.timeout_at(deadline):
-                return await self.auth.headers()
+                return await credentials
         except TimeoutError:
             raise self._lost(Loss.TIMEOUT, Retry.READ, "no token in time") from None
 
-    async def _named_losses(self, attempt: Awaitable[T], retry: Retry) -> T:
+    @contextmanager
+    def _losses(self, retry: Retry, sent: Body | None = None) -> Iterator[None]:
+        """Name what ends an attempt without an answer, given its body."""
         try:
-            return await attempt
-        # In this order: the first is a part of the last.
-        except _NOT_SENT as error:
-            raise self._lost(Loss.NOT_SENT, retry, type(error).__name__) from None
-        except TimeoutError:
-            raise self._lost(Loss.TIMEOUT, retry, "timeout") from None
-        except _BROKEN as error:
-            raise self._lost(Loss.BROKEN, retry, type(error).__name__) from None
+            yield
+        except _LOST as error:
+            if isinstance(error, _NOT_SENT) or (sent is not None and not sent.whole):
+                loss = Loss.NOT_SENT
+            else:
+                loss = Loss.TIMEOUT if isinstance(error, TimeoutError) else Loss.BROKEN
+            raise self._lost(loss, retry, type(error).__name__) from None
 
     def _lost(self, loss: Loss, retry: Retry, why: str) -> VendorError:
         return self.named(LOSSES[loss][retry](f"{self.transport.vendor}: {loss.value} ({why})"))
@@ -315,51 +305,44 @@ class Http:
     async def _read(self, response: aiohttp.ClientResponse) -> Answer:
         chunks: list[bytes] = []
         size = 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > MAX_ANSWER_BYTES:
-                message = f"{self.transport.vendor} answered with more than {MAX_ANSWER_BYTES} bytes"
-                raise self.named(ProtocolViolation(message, fault=Fault(http_status=response.status)))
-            chunks.append(chunk)
+        try:
+            async for chunk in response.content.iter_any():
+                size += len(chunk)
+                if size > MAX_ANSWER_BYTES:
+                    message = f"{self.transport.vendor} answered with more than {MAX_ANSWER_BYTES} bytes"
+                    raise self.named(ProtocolViolation(message, fault=Fault(http_status=response.status)))
+                chunks.append(chunk)
+        except (*_LOST, ProtocolViolation):
+            # Of a refusal the status line says enough, and what there is of the body may say more.
+            if response.status < 300:  # noqa: PLR2004 - 2xx
+                raise
         return Answer(response.status, response.headers, b"".join(chunks))
 
     def _refusal(
         self, answer: Answer, retry: Retry, resource: str, conflict: str | None, permission: str
     ) -> VendorError:
-        fault = self._read_fault(answer.status, answer.headers, answer.body)
+        try:
+            fault = self._read_fault(answer.status, answer.headers, answer.body)
+        except _UNREADABLE:
+            # The page of a proxy, say: the status line has to do.
+            fault = Fault()
         wait_s = fault.retry_after_s
         fault = replace(
             fault,
             http_status=answer.status,
-            message=scrub(fault.message, self.auth.secrets())[:MAX_VENDOR_MESSAGE_CHARS],
+            code=fault.code[:MAX_VENDOR_MESSAGE_CHARS],
+            message=self._shown(fault.message),
+            request_id=fault.request_id[:MAX_VENDOR_MESSAGE_CHARS],
+            fields=tuple((path, self._shown(text)) for path, text in fault.fields),
             retry_after_s=retry_after_s(answer.headers, self.transport.now()) if wait_s is None else wait_s,
         )
         kind = fault.kind or kind_of_answer(answer.status, retry)
         if kind is NotFound:
             return self.missing(resource, fault)
-        reason = conflict if answer.status == 409 else None  # noqa: PLR2004 - conflict
+        reason = conflict if kind is Conflict else None
         metadata = {"permission": permission} if permission and kind is PermissionMissing else {}
         message = f"{self.transport.vendor} answered {answer.status}"
         return self.named(kind(message, fault=fault, reason=reason, metadata=metadata, resource=resource))
 
-    def _extent(self, response: aiohttp.ClientResponse, offset: int) -> tuple[int, int | None]:
-        """Return where in the file the body of *response* begins, and the size of the file."""
-        length = response.content_length
-        if response.status != 206:  # noqa: PLR2004 - partial content
-            return 0, length
-        start, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-        if start.partition("-")[0] != str(offset):
-            message = f"{self.transport.vendor} answered another range than the one asked for"
-            raise self.named(ProtocolViolation(message, fault=Fault(http_status=206)))
-        return offset, int(total) if total.isdecimal() else None
-
-    async def _chunks(self, response: aiohttp.ClientResponse, position: int, offset: int) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in response.content.iter_any():
-                start, position = position, position + len(chunk)
-                if position > offset:
-                    yield chunk[max(0, offset - start) :]
-        except (*_BROKEN, TimeoutError) as error:
-            at = str(max(position, offset))
-            message = f"{self.transport.vendor} broke off at byte {at} ({type(error).__name__})"
-            raise self.named(DownloadInterrupted(message, metadata={"offset": at})) from None
+    def _shown(self, text: str) -> str:
+        return scrub(text, self.auth.secrets())[:MAX_VENDOR_MESSAGE_CHARS]

@@ -3,10 +3,16 @@
 The class of a call is the adapter's to declare; the rest follows from what is certain about the failure.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from enum import Enum
 
 from adapters.errors import OutcomeUnknown, RateLimited, TimedOut, Unavailable, VendorError, kind_of_status
+
+_SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]*)?")
 
 
 class Retry(Enum):
@@ -50,6 +56,19 @@ def again(error: VendorError, retry: Retry) -> bool:
     return isinstance(error, Unavailable | TimedOut | RateLimited)
 
 
+def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """Return the wait that `Retry-After` asks for, whether it gives seconds or a date; None where it says nothing."""
+    text = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+        # A date is always in GMT, said or not.
+        return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now_s)
+    except (ValueError, OverflowError):
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
     """Full jitter over a doubling window."""
@@ -65,5 +84,5 @@ class Backoff:
         What the vendor asked for is never undercut.
         """
         base_s = self.throttle_base_s if isinstance(error, RateLimited) else self.base_s
-        window_s = min(self.max_s, base_s * 2 ** (attempt - 1))
+        window_s = min(self.max_s, base_s * 2.0 ** (attempt - 1))
         return (error.retry_after_s or 0.0) + window_s * jitter

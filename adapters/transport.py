@@ -5,10 +5,14 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import aiohttp
 
+from adapters.errors import VendorError
 from adapters.retry import Backoff
+
+V = TypeVar("V", bound=VendorError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +63,18 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers={"User-Agent": "audience-gateway", "Accept-Encoding": "identity"},
+            # aiohttp would call what has no type, or no body at all, an octet stream.
+            skip_auto_headers=["Content-Type"],
         )
         # aiohttp sends idempotent methods again by itself after a drop; attempts are ours to count.
         session._retry_connection = False  # noqa: SLF001 - no public switch; a test notices when the name goes
         return session
+
+    def named(self, error: V) -> V:
+        """Return *error* with the vendor and the connection on it."""
+        error.vendor = self.vendor
+        error.connection = self.connection
+        return error
 
     async def close(self) -> None:
         """Close both pools."""
