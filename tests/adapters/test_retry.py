@@ -1,0 +1,107 @@
+"""When a call is sent again, and after how long."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters import errors
+from adapters.errors import Fault, RateLimited, Unavailable, VendorError
+from adapters.retry import LOSSES, Backoff, Loss, Retry, again, kind_of_answer
+
+ATTEMPTS = st.integers(1, 40)
+JITTERS = st.floats(0, 1, exclude_max=True)
+
+
+def test_the_window_doubles_up_to_its_cap() -> None:
+    backoff = Backoff(base_s=0.1, max_s=10.0)
+    windows = [backoff.delay_s(Unavailable("x"), attempt, 1.0) for attempt in range(1, 10)]
+    assert windows == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0])
+
+
+def test_a_throttled_call_waits_ten_times_as_long() -> None:
+    windows = [Backoff().delay_s(RateLimited("x"), attempt, 1.0) for attempt in range(1, 7)]
+    assert windows == pytest.approx([1.0, 2.0, 4.0, 8.0, 10.0, 10.0])
+
+
+def test_jitter_is_full() -> None:
+    assert Backoff().delay_s(Unavailable("x"), 3, 0.0) == 0.0
+    assert Backoff().delay_s(Unavailable("x"), 3, 0.5) == pytest.approx(0.2)
+
+
+@given(ATTEMPTS, JITTERS, st.floats(0, 1e6), st.sampled_from([Unavailable, RateLimited]))
+def test_what_the_vendor_asked_for_is_never_undercut(
+    attempt: int, jitter: float, asked_s: float, kind: type[VendorError]
+) -> None:
+    delay_s = Backoff().delay_s(kind("x", fault=Fault(retry_after_s=asked_s)), attempt, jitter)
+    assert asked_s <= delay_s <= asked_s + 10.0
+
+
+@given(st.integers(400, 599), st.sampled_from(Retry))
+def test_a_status_that_a_second_sending_might_double_is_never_sent_again(status: int, retry: Retry) -> None:
+    error = kind_of_answer(status, retry)("x", fault=Fault(http_status=status))
+    if again(error, retry):
+        assert status in {408, 425, 429} or status >= 500
+        assert retry is not Retry.ONCE or status in {425, 429}
+
+
+# Typed from the design: reads and idempotent writes again after 408, 425, 429 and 5xx but 501; the rest never.
+AGAIN = {
+    Retry.READ: {408, 425, 429, *range(500, 600)} - {501},
+    Retry.IDEMPOTENT: {408, 425, 429, *range(500, 600)} - {501},
+    Retry.ONCE: {425, 429},
+}
+
+
+@pytest.mark.parametrize("retry", Retry)
+def test_exactly_these_statuses_are_sent_again(retry: Retry) -> None:
+    sent_again = {
+        status
+        for status in range(300, 600)
+        if again(kind_of_answer(status, retry)("x", fault=Fault(http_status=status)), retry)
+    }
+    assert sent_again == AGAIN[retry]
+
+
+# Typed from the contract's error table.
+LOST = {
+    (Loss.NOT_SENT, Retry.READ): (errors.Unavailable, True),
+    (Loss.NOT_SENT, Retry.IDEMPOTENT): (errors.Unavailable, True),
+    (Loss.NOT_SENT, Retry.ONCE): (errors.Unavailable, True),
+    (Loss.TIMEOUT, Retry.READ): (errors.TimedOut, True),
+    (Loss.TIMEOUT, Retry.IDEMPOTENT): (errors.TimedOut, True),
+    (Loss.TIMEOUT, Retry.ONCE): (errors.OutcomeUnknown, False),
+    (Loss.BROKEN, Retry.READ): (errors.Unavailable, True),
+    (Loss.BROKEN, Retry.IDEMPOTENT): (errors.Unavailable, True),
+    (Loss.BROKEN, Retry.ONCE): (errors.OutcomeUnknown, False),
+}
+
+
+@pytest.mark.parametrize(("loss", "retry"), LOST)
+def test_a_lost_answer_is_named_by_what_is_certain(loss: Loss, retry: Retry) -> None:
+    kind, sent_again = LOST[loss, retry]
+    assert LOSSES[loss][retry] is kind
+    assert again(kind("x"), retry) is sent_again
+
+
+def test_a_failing_vendor_that_did_answer_is_no_proof_that_it_did_not_accept() -> None:
+    assert not again(Unavailable("x", fault=Fault(http_status=503)), Retry.ONCE)
+
+
+@pytest.mark.parametrize("retry", Retry)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.Rejected,
+        errors.CredentialsRejected,
+        errors.PermissionMissing,
+        errors.NotFound,
+        errors.Conflict,
+        errors.VendorEtagMismatch,
+        errors.TooLarge,
+        errors.OutcomeUnknown,
+        errors.DownloadInterrupted,
+        errors.ProtocolViolation,
+    ],
+)
+def test_what_would_be_answered_alike_is_never_sent_again(kind: type[VendorError], retry: Retry) -> None:
+    assert not again(kind("x"), retry)
