@@ -1,5 +1,8 @@
 """What every vendor's destinations keep of the contract."""
 
+from typing import Any
+from uuid import uuid4
+
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -11,7 +14,7 @@ from tests.gateway.scripted import refused
 AWKWARD_SIZES = (1, 2, 3, 7, 50, 501)
 
 
-async def _walk(vendor: Vendor, size: int, **request: object) -> list[pb.Destination]:
+async def _walk(vendor: Vendor, size: int, **request: Any) -> list[pb.Destination]:
     found: list[pb.Destination] = []
     token = ""
     for _ in range(200):
@@ -34,7 +37,7 @@ async def test_pages_concatenate_to_the_whole(vendor: Vendor, size: int) -> None
     assert len(names) == len(set(names)) == vendor["destination_count"]
 
 
-@pytest.mark.parametrize("size", (1, 50))
+@pytest.mark.parametrize("size", [1, 50])
 async def test_deleted_destinations_are_shown_when_asked_for(vendor: Vendor, size: int) -> None:
     vendor.can("list_destinations", "undelete_destination")
     found = await _walk(vendor, size, show_deleted=True)
@@ -164,9 +167,7 @@ async def test_a_stale_etag_stops_an_update_and_a_delete(vendor: Vendor) -> None
     stale = 'W/"0000000000000000"'
     wanted = pb.Destination(name=vendor.destination(), display_name="Late", etag=stale)
     answers = [
-        await refused(
-            vendor.stubs.destinations.UpdateDestination(pb.UpdateDestinationRequest(destination=wanted))
-        ),
+        await refused(vendor.stubs.destinations.UpdateDestination(pb.UpdateDestinationRequest(destination=wanted))),
         await refused(
             vendor.stubs.destinations.DeleteDestination(
                 pb.DeleteDestinationRequest(name=vendor.destination(), etag=stale)
@@ -182,9 +183,7 @@ async def test_a_deleted_destination_says_so_and_is_gone(vendor: Vendor) -> None
     vendor.can("get_destination", "delete_destination")
     request = pb.DeleteDestinationRequest(name=vendor.destination(), force=True)
     deleted = await vendor.stubs.destinations.DeleteDestination(request)
-    gone = await refused(
-        vendor.stubs.destinations.GetDestination(pb.GetDestinationRequest(name=vendor.destination()))
-    )
+    gone = await refused(vendor.stubs.destinations.GetDestination(pb.GetDestinationRequest(name=vendor.destination())))
     second = await refused(vendor.stubs.destinations.DeleteDestination(request))
     request.allow_missing = True
     allowed = await vendor.stubs.destinations.DeleteDestination(request)
@@ -198,9 +197,7 @@ async def test_a_deleted_destination_comes_back_as_it_was(vendor: Vendor) -> Non
     vendor.can("delete_destination", "undelete_destination")
     before = await vendor.stubs.destinations.GetDestination(pb.GetDestinationRequest(name=vendor.destination()))
     await vendor.stubs.destinations.DeleteDestination(pb.DeleteDestinationRequest(name=vendor.destination()))
-    back = await vendor.stubs.destinations.UndeleteDestination(
-        pb.UndeleteDestinationRequest(name=vendor.destination())
-    )
+    back = await vendor.stubs.destinations.UndeleteDestination(pb.UndeleteDestinationRequest(name=vendor.destination()))
     live = await refused(
         vendor.stubs.destinations.UndeleteDestination(pb.UndeleteDestinationRequest(name=vendor.destination()))
     )
@@ -215,7 +212,7 @@ async def test_a_created_destination_is_found_and_its_request_id_makes_it_once(v
     request = pb.CreateDestinationRequest(
         parent=vendor.connection,
         destination=vendor.message("destination", pb.Destination()),
-        request_id="0d9b0a4e-35e1-4bd5-9b51-6a9f6d3f7c01",
+        request_id=str(uuid4()),
     )
     created = await vendor.stubs.destinations.CreateDestination(request)
     again = await vendor.stubs.destinations.CreateDestination(request)
@@ -233,7 +230,11 @@ async def test_the_arm_of_another_vendor_is_refused(vendor: Vendor) -> None:
         if arm == vendor.id:
             continue
         wanted = pb.Destination(name=vendor.destination())
-        getattr(wanted, arm).SetInParent()
+        filled = getattr(wanted, arm)
+        filled.SetInParent()
+        for field in filled.DESCRIPTOR.fields:
+            if field.type == field.TYPE_STRING and not field.is_repeated:
+                setattr(filled, field.name, "x")
         request = pb.UpdateDestinationRequest(destination=wanted, update_mask=FieldMask(paths=[arm]))
         answer = await refused(vendor.stubs.destinations.UpdateDestination(request))
         assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VENDOR_MISMATCH"), arm

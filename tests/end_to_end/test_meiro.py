@@ -140,6 +140,7 @@ def by_stub(running: Running, operation: Operation) -> None:
     """Call with messages made from the stubs, as a Python service does."""
     method = METHODS[f"/audiencegateway.v1.{operation.rpc}"]
     request = ParseDict(operation.request, method.request()).SerializeToString()
+    channel: Any
     with grpc.insecure_channel(running.grpc) as channel:
         if method.name.startswith("Download"):
             assert len(list(channel.unary_stream(method.path)(request, timeout=10))) > 1

@@ -31,7 +31,7 @@ class NoSettings(msgspec.Struct, frozen=True):
 class Stubs(NamedTuple):
     """The client side of every service, over one channel."""
 
-    channel: grpc.aio.Channel
+    channel: Any
     connections: Any
     destinations: Any
     export_jobs: Any

@@ -43,7 +43,9 @@ async def test_an_unexpected_exception_tells_the_caller_nothing_and_the_log_ever
     assert answer.metadata["reference"] in logged.getMessage()
 
 
-@pytest.mark.parametrize("stray", [GeneratorExit, BaseExceptionGroup("stray", [GeneratorExit()]), asyncio.CancelledError])
+@pytest.mark.parametrize(
+    "stray", [GeneratorExit, BaseExceptionGroup("stray", [GeneratorExit()]), asyncio.CancelledError]
+)
 async def test_what_no_handler_should_raise_ends_the_call_and_does_not_hang_its_client(stray: Any) -> None:
     async def get_destination(self: object, destination_id: str, *, full: bool) -> Destination:
         raise stray
@@ -164,7 +166,7 @@ def _request(method: Method) -> Message:
     default = {"parent": full["Connection"]} if method.name.startswith("List") else {"name": full.get(kind, "")}
     if not default.get("name", "x"):
         default = {"name": full["ExportJob"] if "ExportJob" in method.name else NAME}
-    if method.name in {"DeleteSubscription"}:
+    if method.name == "DeleteSubscription":
         default = {"name": full["Subscription"]}
     return method.request(**texts.get(method.name, default))
 
@@ -278,6 +280,7 @@ async def test_every_call_leaves_one_line_and_a_mutation_one_more(caplog: pytest
     assert CANARY not in caplog.text + json.dumps([got, deleted])
 
 
+health: Any = health_pb2_grpc.HealthStub
 KEY = "k" * 32
 READER = ConfiguredCaller(
     id="reader", key_sha256=hashlib.sha256(KEY.encode()).hexdigest(), connections=("scripted",), access="read"
@@ -343,13 +346,13 @@ async def test_too_many_calls_are_refused_with_a_wait_and_health_still_answers()
         first = stubs.destinations.GetDestination(GET)
         await began.wait()
         answer = await refused(stubs.destinations.GetDestination(GET))
-        health = await health_pb2_grpc.HealthStub(stubs.channel).Check(health_pb2.HealthCheckRequest())
+        answered = await health(stubs.channel).Check(health_pb2.HealthCheckRequest())
         release.set()
         await first
 
     assert (answer.code, answer.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "GATEWAY_OVERLOADED")
     assert answer.retry_after_s
-    assert health.status == health_pb2.HealthCheckResponse.SERVING
+    assert answered.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_a_credential_that_the_vendor_refuses_shows_on_the_connection_until_it_works_again() -> None:
@@ -394,7 +397,9 @@ async def test_a_stream_that_its_client_leaves_ends_at_the_vendor_too() -> None:
     ended = asyncio.Event()
 
     async def get_export_job(self: object, export_job_id: str, *, full: bool) -> export_jobs_pb2.ExportJob:
-        return export_jobs_pb2.ExportJob(name="connections/scripted/exportJobs/3", state=export_jobs_pb2.ExportJob.RUNNING)
+        return export_jobs_pb2.ExportJob(
+            name="connections/scripted/exportJobs/3", state=export_jobs_pb2.ExportJob.RUNNING
+        )
 
     async def sleep(_: float) -> None:
         try:
