@@ -126,6 +126,7 @@ class Adapter(Generic[S]):
     """The same for Subscription."""
     limits: ClassVar[Limits] = Limits()
     destinations: ClassVar[Listing] = Listing()
+    subscriptions: ClassVar[Listing] = Listing()
     export_jobs: ClassVar[Listing] = Listing()
     log_entries: ClassVar[Listing] = Listing()
     revisions: ClassVar[Listing] = Listing()
@@ -180,7 +181,9 @@ class Adapter(Generic[S]):
         """Return what was delivered to a destination in a window of time."""
         raise self._no("query_delivery_metrics")
 
-    async def list_subscriptions(self, destination_id: str, cursor: str, size: int) -> Page[Subscription]:
+    async def list_subscriptions(
+        self, destination_id: str, query: ListQuery, cursor: str, size: int
+    ) -> Page[Subscription]:
         """Return about *size* subscriptions of a destination."""
         raise self._no("list_subscriptions")
 
