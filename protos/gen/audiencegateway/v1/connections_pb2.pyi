@@ -36,7 +36,8 @@ are set, null removes one, the others stay. A REQUIRED field may not be cleared,
 be given its present value (else IMMUTABLE_FIELD), an OUTPUT_ONLY one is ignored. Only what differs is sent
 to the vendor; if nothing does, nothing is.
 
-Secrets inside Struct settings come back as `********`; that text on input keeps what is there.
+Structs. Whole numbers are written to the vendor as whole numbers. Secrets come back as `********`; that text
+on input keeps what is there.
 
 Etags. `etag` is opaque and weak: a hash of the fields that a caller may write, the same from Get, List and
 Update. Given with an Update or Delete, it must still be the resource's, else ABORTED ETAG_MISMATCH. Empty

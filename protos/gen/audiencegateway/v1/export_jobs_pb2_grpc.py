@@ -132,8 +132,8 @@ class ExportJobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelExportJob(self, request, context):
-        """Stops a run and answers with it, in state CANCELLED or CANCELLING; a job that is in one of them already is
-        OK and nothing is sent. Its record stays. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
+        """Stops a run and answers with it, in state CANCELLED or CANCELLING; one that is in either already is OK
+        and stays as it is. The vendor keeps its record. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
         another final state, one that the vendor will not stop, and a `g~…` name; NOT_FOUND EXPORT_JOB_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

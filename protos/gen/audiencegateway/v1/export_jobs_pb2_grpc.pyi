@@ -56,8 +56,8 @@ class ExportJobServiceStub:
     where the gateway has no record to name it by.
     """
     CancelExportJob: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.CancelExportJobRequest, _export_jobs_pb2.ExportJob]
-    """Stops a run and answers with it, in state CANCELLED or CANCELLING; a job that is in one of them already is
-    OK and nothing is sent. Its record stays. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
+    """Stops a run and answers with it, in state CANCELLED or CANCELLING; one that is in either already is OK
+    and stays as it is. The vendor keeps its record. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
     another final state, one that the vendor will not stop, and a `g~…` name; NOT_FOUND EXPORT_JOB_NOT_FOUND.
     """
     WaitExportJob: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.WaitExportJobRequest, _export_jobs_pb2.ExportJob]
@@ -120,8 +120,8 @@ class ExportJobServiceAsyncStub(ExportJobServiceStub):
     where the gateway has no record to name it by.
     """
     CancelExportJob: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.CancelExportJobRequest, _export_jobs_pb2.ExportJob]  # type: ignore[assignment]
-    """Stops a run and answers with it, in state CANCELLED or CANCELLING; a job that is in one of them already is
-    OK and nothing is sent. Its record stays. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
+    """Stops a run and answers with it, in state CANCELLED or CANCELLING; one that is in either already is OK
+    and stays as it is. The vendor keeps its record. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
     another final state, one that the vendor will not stop, and a `g~…` name; NOT_FOUND EXPORT_JOB_NOT_FOUND.
     """
     WaitExportJob: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.WaitExportJobRequest, _export_jobs_pb2.ExportJob]  # type: ignore[assignment]
@@ -205,8 +205,8 @@ class ExportJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _export_jobs_pb2.CancelExportJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_export_jobs_pb2.ExportJob, _abc.Awaitable[_export_jobs_pb2.ExportJob]]:
-        """Stops a run and answers with it, in state CANCELLED or CANCELLING; a job that is in one of them already is
-        OK and nothing is sent. Its record stays. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
+        """Stops a run and answers with it, in state CANCELLED or CANCELLING; one that is in either already is OK
+        and stays as it is. The vendor keeps its record. FAILED_PRECONDITION EXPORT_JOB_NOT_CANCELLABLE for a job in
         another final state, one that the vendor will not stop, and a `g~…` name; NOT_FOUND EXPORT_JOB_NOT_FOUND.
         """
 
