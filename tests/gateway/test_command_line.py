@@ -201,7 +201,13 @@ def test_serve_takes_any_address_with_tls_and_callers(tmp_path: Path, simulator:
             known = (("authorization", f"Bearer {KEY}"),)
             assert check_connection(channel, "main", metadata=known).result().HasField("check_time")
             assert check_connection(channel, "main").exception().code() is grpc.StatusCode.UNAUTHENTICATED
-        assert process.end(signal.SIGTERM).exit_status == 0
+        with socket.create_connection(("127.0.0.1", int(port))) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert stranger.recv(1024) != b"200"
+        ended = process.end(signal.SIGTERM)
+    assert ended.exit_status == 0
+    # gRPC's core keeps its failed handshakes to itself.
+    assert all(json.loads(line)["logger"].startswith("gateway") for line in ended.stderr.splitlines())
 
 
 def test_serve_says_loudly_that_nobody_is_asked_who_they_are(tmp_path: Path, simulator: str) -> None:
