@@ -183,7 +183,7 @@ class Sandbox:
     def app(self) -> web.Application:
         """A new application over this simulator's state, for a runner of your own."""
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._serve)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._serve)
         app.on_response_prepare.append(strip_content_type)
         return app
 

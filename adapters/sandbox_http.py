@@ -72,9 +72,12 @@ class Call:
     def json(self) -> Any:  # noqa: ANN401 - whatever the client sent
         """Decode the body. Raises: Invalid."""
         try:
-            return json.loads(self.body)
-        except ValueError as error:
+            value = json.loads(self.body)
+            # Python also takes NaN, numbers beyond a double and lone surrogates, which no answer could repeat.
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError) as error:
             raise Invalid("The request body is not valid JSON") from error
+        return value
 
     def integer(self, name: str, default: T, minimum: int = 0, maximum: int | None = None) -> int | T:
         """Return the query parameter as a number, *default* where it is absent. Raises: Invalid."""

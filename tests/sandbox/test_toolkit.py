@@ -130,7 +130,7 @@ async def test_a_literal_wins_over_a_parameter_wherever_it_stands(client: Client
     assert (await client.ask("GET", "/v1/books/found"))[1] == {"book": "found"}
 
 
-@pytest.mark.parametrize("book", ["a/b", "..", "%", "ü", " ", "lost ", "\0"])
+@pytest.mark.parametrize("book", ["a/b", "..", "%", "ü", " ", "lost ", "\0", "a\nb"])
 async def test_an_encoded_part_reaches_the_handler_decoded_and_whole(client: Client, book: str) -> None:
     encoded = "".join(f"%{byte:02X}" for byte in book.encode())
     url = URL(f"{client.base_url}/v1/books/{encoded}", encoded=True)
@@ -163,6 +163,12 @@ async def test_the_credential_is_checked_before_the_path(client: Client) -> None
 async def test_every_handled_answer_is_stamped(client: Client) -> None:
     assert (await client.ask("GET", "/v1/books/x"))[2]["X-Route"] == "GET /v1/books/{book}"
     assert "X-Route" not in (await client.ask("GET", "/v1/nowhere"))[2]
+
+
+@pytest.mark.parametrize("body", [b"{", b"NaN", b'{"title": 1e999}', b'{"title": "\\ud800"}', b"[" * 500_000, b"\xff"])
+async def test_a_body_that_no_json_answer_could_repeat_is_400(client: Client, body: bytes) -> None:
+    status, answer, _ = await client.ask("POST", "/v1/books", data=body, headers={"Content-Type": "application/json"})
+    assert (status, answer["oops"]) == (400, 400)
 
 
 async def test_a_handler_may_be_a_coroutine(client: Client) -> None:
