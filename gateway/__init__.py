@@ -1,0 +1,1 @@
+"""Speaks gRPC; knows no vendor."""
