@@ -27,7 +27,7 @@ def typed(path: str, name: str) -> Plant:
     return lambda contract: setattr(field(contract, path), "type_name", name)
 
 
-def without(path: str, extension: Any) -> Plant:  # noqa: ANN401 - google.api has no types
+def without(path: str, extension: Any) -> Plant:
     return lambda contract: field(contract, path).options.ClearExtension(extension)
 
 

@@ -576,7 +576,7 @@ class WatchExportJobRequest(_message.Message):
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
         """How long the stream may be quiet before a heartbeat, which keeps proxies from closing it. Unset: 15
-        seconds; less than 1 second is INVALID_ARGUMENT; more than 300 seconds counts as 300.
+        seconds; less than 1 second is INVALID_ARGUMENT.
         """
 
     def __init__(
