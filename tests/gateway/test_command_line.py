@@ -39,7 +39,7 @@ def simulator() -> Iterator[str]:
         yield process.line()["simulators"][vendor()]
 
 
-def check_connection(channel: grpc.Channel, name: str, metadata: tuple[tuple[str, str], ...] = ()) -> Any:  # noqa: ANN401 - a call and a future in one, for which there is no public type
+def check_connection(channel: grpc.Channel, name: str, metadata: tuple[tuple[str, str], ...] = ()) -> Any:
     return ConnectionServiceStub(channel).CheckConnection.future(
         pb.CheckConnectionRequest(name=f"connections/{name}"), timeout=30, wait_for_ready=True, metadata=metadata
     )

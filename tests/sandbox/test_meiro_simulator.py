@@ -47,13 +47,13 @@ class Client:
             assert answer.content_type == "application/json"
             return answer.status, await answer.json()
 
-    async def get(self, path: str, **params: object) -> Any:  # noqa: ANN401 - any JSON
+    async def get(self, path: str, **params: object) -> Any:
         """Return the JSON of what must be there."""
         status, answer = await self.ask("GET", path, params={name: str(value) for name, value in params.items()})
         assert status == 200, answer
         return answer
 
-    async def run(self, segment_id: int = 301, destination_id: int = 101, **body: object) -> Any:  # noqa: ANN401 - any JSON
+    async def run(self, segment_id: int = 301, destination_id: int = 101, **body: object) -> Any:
         """Run an export and return it."""
         body = {"segment_export_destination_id": destination_id, **body}
         status, answer = await self.ask("POST", f"segments/{segment_id}/exports", body)

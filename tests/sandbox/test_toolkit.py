@@ -102,7 +102,7 @@ class Client:
             is_json = answer.content_type == "application/json" and await answer.read()
             return answer.status, await answer.json() if is_json else await answer.text(), answer.headers
 
-    async def control(self, method: str, name: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
+    async def control(self, method: str, name: str, body: object = None) -> Any:
         """Use the control surface and return its JSON."""
         status, answer, _ = await self.ask(method, f"/_sandbox/{name}", json=body)
         assert status == 200, answer
