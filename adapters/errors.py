@@ -271,4 +271,4 @@ def kind_of_status(status: int) -> type[VendorError]:
     """Return the error for an HTTP status above 299, as far as the status alone tells."""
     if status < 400:  # noqa: PLR2004 - a redirect is never followed: it could carry the credential elsewhere
         return ProtocolViolation
-    return BY_STATUS.get(status, Rejected if status < 500 else Unavailable)  # noqa: PLR2004
+    return BY_STATUS.get(status, Rejected if status < 500 else Unavailable)  # noqa: PLR2004 - 5xx

@@ -20,13 +20,14 @@ class Row(NamedTuple):
 PB2 = r"audiencegateway\.v1\.\w+_pb2|google\.protobuf"
 PB2_OF_A_SERVER = r"audiencegateway\.v1\.\w+_pb2(_grpc)?"
 FOREIGN = r"(?!(adapters|gateway|tests|audiencegateway)\b)\w+"
+PURE = "names|errors|secrets|states|wellknown"  # shared modules without I/O
 SHARED = r"adapters\.({shared})"
 GATEWAY = rf"gateway|{PB2_OF_A_SERVER}|{FOREIGN}|adapters\.(base|calls|errors|names)"
 
 IMPORT_TABLE = [
     Row(r"protos/gen/.*", r"google|grpc|audiencegateway"),
     Row(r"adapters/\w+/wire\.py", r"msgspec"),
-    Row(r"adapters/(?P<v>\w+)/translate\.py", rf"adapters\.({{v}}\.wire|names|errors)|msgspec|{PB2}", r"asyncio|http"),
+    Row(r"adapters/(?P<v>\w+)/translate\.py", rf"adapters\.({{v}}\.wire|{PURE})|msgspec|{PB2}", r"asyncio|http"),
     Row(r"adapters/(?P<v>\w+)/adapter\.py", rf"adapters\.{{v}}\.(wire|translate)|{SHARED}|msgspec|{PB2}"),
     # An independent witness, written from the vendor's documentation: what it shares with the adapter proves nothing.
     Row(r"adapters/\w+/sandbox\.py", r"aiohttp\.web|adapters\.sandbox"),
