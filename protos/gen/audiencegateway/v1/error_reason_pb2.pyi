@@ -150,6 +150,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNKNOWN. A write was sent that must not be sent twice, its answer was lost, and there is no job to report
     it on. Look at the vendor before repeating it.
     """
+    ERROR_REASON_EXPORT_JOB_FAILED: _ErrorReason.ValueType  # 111
+    """UNKNOWN. The vendor ran the job and it failed there: stands in `ExportJob.error` alone, no RPC ends with it. The
+    vendor's words are in the metadata `vendorMessage` and `vendorCode`, where it gives any.
+    """
     ERROR_REASON_CALLER_UNAUTHENTICATED: _ErrorReason.ValueType  # 120
     """UNAUTHENTICATED. The caller gave no identity that the gateway knows."""
     ERROR_REASON_CALLER_NOT_ALLOWED: _ErrorReason.ValueType  # 121
@@ -300,6 +304,10 @@ ERROR_REASON_VENDOR_TIMEOUT: ErrorReason.ValueType  # 100
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 110
 """UNKNOWN. A write was sent that must not be sent twice, its answer was lost, and there is no job to report
 it on. Look at the vendor before repeating it.
+"""
+ERROR_REASON_EXPORT_JOB_FAILED: ErrorReason.ValueType  # 111
+"""UNKNOWN. The vendor ran the job and it failed there: stands in `ExportJob.error` alone, no RPC ends with it. The
+vendor's words are in the metadata `vendorMessage` and `vendorCode`, where it gives any.
 """
 ERROR_REASON_CALLER_UNAUTHENTICATED: ErrorReason.ValueType  # 120
 """UNAUTHENTICATED. The caller gave no identity that the gateway knows."""
