@@ -69,6 +69,7 @@ def connection_message(connection: connections.Connection) -> Connection:
         limits=limits,
         destination_fields=sorted(adapter.destination_fields),
         export_job_fields=sorted(adapter.export_job_fields),
+        subscription_fields=sorted(adapter.subscription_fields),
         vendor_account=adapter.account,
     )
     message.state_time.FromNanoseconds(round(connection.state_time_s * 1e9))
