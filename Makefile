@@ -12,7 +12,7 @@ LISTEN ?= 127.0.0.1:50051
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format protos baseline lock clean
+.PHONY: help install run test check format protos baseline matrix lock clean
 
 help:  ## print the verbs
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ protos: install  ## make protos/gen anew from the .proto files
 
 baseline: install  ## accept the contract as it is now as what `make check` compares with
 	$(MAKE) --no-print-directory -C protos baseline
+
+matrix: install  ## write what each vendor can do into README.md
+	@$(BIN)/python -m tests.matrix
 
 lock: build/lock/bin/uv  ## make requirements.lock anew from pyproject.toml, with the newest releases
 	@build/lock/bin/uv pip compile --quiet --no-config --native-tls --upgrade --universal --generate-hashes \

@@ -124,6 +124,8 @@ class Adapter(Generic[S]):
     """The same for ExportJob."""
     subscription_fields: ClassVar[frozenset[str]] = frozenset()
     """The same for Subscription."""
+    emulated: ClassVar[frozenset[str]] = frozenset()
+    """Verbs that the vendor has no operation for, and that other answers of it allow."""
     limits: ClassVar[Limits] = Limits()
     destinations: ClassVar[Listing] = Listing()
     subscriptions: ClassVar[Listing] = Listing()
