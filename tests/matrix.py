@@ -34,7 +34,7 @@ def _cell(adapter: type[Adapter[Any]], rpc: str, verb: str) -> str:
     if rpc in ANSWERED_HERE:
         return "here"
     if verb not in adapter.verbs():
-        return "–"
+        return "-"
     return "emulated" if rpc in POLLED or verb in adapter.emulated else "✓"
 
 
@@ -55,7 +55,7 @@ def _filters(vendors: Adapters) -> Iterator[Iterable[str]]:
         listings = [getattr(adapter, name) for adapter in vendors.values()]
         for field in fields:
             yield [f"{name}: `{field}`", *(_filter_cell(listing, field) for listing in listings)]
-        orders = [", ".join(f"`{order}`" for order in sorted(listing.native_orders)) or "–" for listing in listings]
+        orders = [", ".join(f"`{order}`" for order in sorted(listing.native_orders)) or "-" for listing in listings]
         yield [f"{name}: `order_by`", *orders]
 
 
@@ -63,7 +63,7 @@ def _states(vendors: Adapters) -> Iterator[Iterable[str]]:
     packages = [adapter.__module__.rpartition(".")[0] for adapter in vendors.values()]
     tables = [import_module(f"{package}.translate").JOB_STATES for package in packages]
     for number in sorted({number for table in tables for number in table.values()}):
-        words = [", ".join(word for word, state in table.items() if state == number) or "–" for table in tables]
+        words = [", ".join(word for word, state in table.items() if state == number) or "-" for table in tables]
         yield [ExportJob.State.Name(number), *words]
     yield ["UNRECOGNIZED_STATE", *["any other word"] * len(tables)]
 
@@ -73,7 +73,7 @@ def matrix() -> str:
     vendors = registry.adapters()
     head = list(vendors)
     lines = [
-        *("✓: by the vendor's own API; emulated: from other answers of it; here: without it; –: refused.", ""),
+        *("✓: by the vendor's own API; emulated: from other answers of it; here: without it; -: refused.", ""),
         *_table(["RPC", *head], _rpcs(vendors)),
         *("", "Filters and orders. native: by the vendor; here: evaluated in the gateway, page by page.", ""),
         *_table(["list and field", *head], _filters(vendors)),
