@@ -1,0 +1,1 @@
+"""Twilio Segment, through its Public API."""
