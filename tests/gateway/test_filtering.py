@@ -102,6 +102,7 @@ def test_an_adapter_finds_what_a_filter_fixes() -> None:
         ('display_name = "a" "b"', 19, "AND or the end"),
         ("display_name = a b", 17, "AND or the end, found 'b'"),
         ("display_name = a AND", 20, "one of the fields"),
+        ("display_name = a ANDdisabled = true", 17, "AND or the end, found 'ANDdisabled'"),
         ("display_name = a AND AND disabled = true", 21, "found 'AND'"),
         ("display_name = a and disabled = true", 17, "AND or the end, found 'and'"),
         ("display_name = a\x00", 16, r"found '\x00'"),
@@ -180,6 +181,11 @@ def test_long_filters_are_refused() -> None:
     assert refusal(f"{many} AND disabled = true", DESTINATION_FIELDS)[0] == len(many) + 1
 
 
+def test_a_message_stays_short_whatever_it_found() -> None:
+    assert len(refusal(f"state = {'x' * 8000}", DESTINATION_FIELDS)[1]) < 300
+    assert len(refusal("y" * 8000, DESTINATION_FIELDS)[1]) < 300
+
+
 def test_all_terms_hold_together() -> None:
     shop = Destination(display_name="Shop", state=Destination.ACTIVE)
     assert matches("state = ACTIVE AND disabled = false AND display_name = Shop", shop)
@@ -221,6 +227,7 @@ def test_an_audience_is_had_or_not() -> None:
         ("create_time >= 2026-01-31T08:00:00.000000001Z", True),
         ("create_time < 2026-01-31T09:00:00.000000001+01:00", False),
         ("create_time < 2026-01-31T08:00:00.000000002Z", True),
+        ("create_time <= 2026-01-31T08:00:00.000000001Z", True),
         ("create_time <= 2026-01-31T07:59:59.999999999Z", False),
         ("create_time >= 0001-01-01T00:00:00+23:59", True),
         ("create_time <= 9999-12-31T23:59:59-23:59", True),
