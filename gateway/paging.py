@@ -133,7 +133,7 @@ class Share(Generic[T]):
             if self.progress is None or len(self.items) == self._size:
                 return
             at, kept = self.progress, len(self.items)
-            page = await fetch(at.cursor, at.skip + wanted)
+            page = await fetch(at.cursor, min(at.skip + wanted, MAX_PAGE_SIZE))
             start, missing = _resume(page.items, at, key)
             end = self._take(page.items, start, matches)
             if end < len(page.items):

@@ -196,6 +196,13 @@ async def test_a_vendor_page_that_is_too_large_is_given_in_parts() -> None:
     assert vendor.asked == [("", 3), ("", 6), ("", 9), ("8", 3)]
 
 
+async def test_no_vendor_is_asked_for_more_than_the_largest_page() -> None:
+    vendor = Vendor(list(range(1200)), least=600)
+    found = await pages(vendor.fetch, 450)
+    assert flat(found) == names(vendor.numbers)
+    assert max(size for _, size in vendor.asked) == 500
+
+
 async def test_the_page_size_may_change_from_page_to_page() -> None:
     vendor = Vendor(list(range(40)), least=8)
     request = ListDestinationsRequest(parent="connections/acme")
@@ -268,8 +275,8 @@ async def test_what_exists_throughout_appears_exactly_once(
     [
         # The last one given is pushed out of its page, the one before it is not.
         (2, 3, [10, 20, 30, 40], [11, 12, 13, 14, 15], [10, 20, 11, 12, 13, 14, 30, 40]),
-        # All that was given is pushed out.
-        (1, 2, [10, 20, 30], [1, 2, 3, 4, 5], [10, 1, 2, 3, 4, 5, 20, 30]),
+        # All that was given is pushed out; 5 comes to stand before what was given, so it is passed over.
+        (1, 2, [10, 20, 30], [1, 2, 3, 4, 5], [10, 1, 2, 3, 4, 20, 30]),
     ],
 )
 async def test_what_new_items_push_out_of_its_page_is_not_given_again(
