@@ -179,6 +179,14 @@ def test_what_is_no_news_of_a_job_does_not(nothing_new: dict[str, Any]) -> None:
     assert etags.of(changed) == etags.of(job())
 
 
+def test_another_sample_of_the_same_errors_is_no_news() -> None:
+    made = [
+        new(ExportJob, record_errors=[{"reason": "NO_EMAIL", "record_count": 3, "sample_message": sample}])
+        for sample in ("row 1", "row 2")
+    ]
+    assert etags.of(made[0]) == etags.of(made[1])
+
+
 def test_no_count_and_a_count_of_zero_are_not_the_same() -> None:
     assert etags.of(new(ExportJob, metrics={"records_failed_count": 0})) != etags.of(new(ExportJob, metrics={}))
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from adapters.base import Change, M
 from adapters.errors import Aborted, InvalidRequest
 from audiencegateway.v1.destinations_pb2 import Destination, Subscription
+from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from gateway import etags
 from gateway.findings import Finding
 from gateway.updates import MASK, patch, paths, plan
@@ -191,6 +192,12 @@ def test_an_immutable_field_can_not_be_changed() -> None:
     with pytest.raises(InvalidRequest) as caught:
         plan(resource, FieldMask())(subscription())
     assert caught.value.metadata == {"field": "segment.action_id"}
+
+
+def test_what_is_below_an_immutable_message_is_immutable() -> None:
+    [leaf] = paths(ExportJob.DESCRIPTOR)["adobe.schema_name"]
+    assert leaf.immutable
+    assert not leaf.field.immutable
 
 
 def test_the_arm_of_another_vendor_is_refused() -> None:

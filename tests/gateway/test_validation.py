@@ -1,28 +1,21 @@
-"""Validation: what the contract's annotations, and the rules beside them, refuse, and every violation at once."""
+"""Validation: what the contract's annotations say of requests, and every violation at once."""
 
-import itertools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.api import field_behavior_pb2, resource_pb2
-from google.protobuf.field_mask_pb2 import FieldMask
+from google.api import resource_pb2
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters import secrets
-from adapters.errors import InvalidRequest
 from audiencegateway.v1.connections_pb2 import GetConnectionRequest
 from audiencegateway.v1.destinations_pb2 import (
     CreateDestinationRequest,
-    CreateSubscriptionRequest,
     Destination,
     GetDestinationRequest,
     ListDestinationsRequest,
     ListSubscriptionsRequest,
-    QueryDeliveryMetricsRequest,
     Subscription,
     UpdateDestinationRequest,
     UpdateSubscriptionRequest,
@@ -30,63 +23,30 @@ from audiencegateway.v1.destinations_pb2 import (
 from audiencegateway.v1.export_jobs_pb2 import (
     CancelExportJobRequest,
     CreateExportJobRequest,
-    DownloadExportJobRequest,
     ExportJob,
     GetExportJobRevisionRequest,
     ListExportJobLogEntriesRequest,
     ListExportJobsRequest,
-    ResolveExportJobRequest,
     WaitExportJobRequest,
-    WatchExportJobRequest,
 )
-from audiencegateway.v1.members_pb2 import AudienceMember, IngestAudienceMembersRequest, UploadAudienceMembersRequest
+from audiencegateway.v1.members_pb2 import IngestAudienceMembersRequest, UploadAudienceMembersRequest
 from gateway.findings import MAX_VIOLATIONS
-from gateway.methods import METHODS
-from gateway.updates import MASK
-from gateway.validation import supported, validate
+from gateway.validation import validate
 from tests.gateway.arbitrary import messages, new
-
-CONNECTION = "connections/main"
-DESTINATION = "connections/main/destinations/42"
-SUBSCRIPTION = "connections/main/destinations/42/subscriptions/s"
-JOB = "connections/main/exportJobs/300~100"
-UUID = "8f0e7c0a-3f0b-4c39-9f6b-6a0c0f6d2b11"
-REQUESTS = sorted({method.request for method in METHODS.values()}, key=lambda request: request.DESCRIPTOR.name)
-
-
-def refused(request: Message) -> InvalidRequest:
-    with pytest.raises(InvalidRequest) as caught:
-        validate(request)
-    return caught.value
-
-
-def wrong(request: Message) -> list[tuple[str, str]]:
-    """Return the path and the reason of everything that is wrong."""
-    error = told(validate, request)
-    return [(violation.field, violation.reason) for violation in error.violations] if error else []
-
-
-def told(check: Callable[..., None], *arguments: object) -> InvalidRequest | None:
-    """Return the error that *check* raises, if it raises one."""
-    try:
-        check(*arguments)
-    except InvalidRequest as error:
-        return error
-    return None
-
-
-def create(**fields: Any) -> CreateDestinationRequest:
-    return new(CreateDestinationRequest, parent=CONNECTION, destination=new(Destination, **fields))
-
-
-def start(**fields: Any) -> CreateExportJobRequest:
-    return new(CreateExportJobRequest, parent=CONNECTION, export_job=new(ExportJob, destination=DESTINATION, **fields))
-
-
-def update(mask: list[str], **fields: Any) -> UpdateDestinationRequest:
-    destination = new(Destination, name=DESTINATION, **fields)
-    return new(UpdateDestinationRequest, destination=destination, update_mask=FieldMask(paths=mask))
-
+from tests.gateway.judged import (
+    CONNECTION,
+    DESTINATION,
+    JOB,
+    REQUESTS,
+    SUBSCRIPTION,
+    UUID,
+    create,
+    refused,
+    start,
+    told,
+    update,
+    wrong,
+)
 
 # --- For every request ---------------------------------------------------------------------------------------------
 
@@ -314,178 +274,6 @@ def test_finishing_an_upload_says_how_many_members_it_had() -> None:
     ]
 
 
-# --- Ranges, times, sizes ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("seconds", "nanos", "taken"),
-    [
-        (0, 0, True),
-        (253_402_300_799, 999_999_999, True),
-        (253_402_300_800, 0, False),
-        (-62_135_596_800, 0, True),
-        (-62_135_596_801, 0, False),
-        (0, -1, False),
-        (0, 1_000_000_000, False),
-    ],
-)
-def test_times_are_those_of_the_years_1_to_9999(seconds: int, nanos: int, taken: bool) -> None:
-    request = start(adobe={"all_profiles": True, "profile_ingest_start_time": {"seconds": seconds, "nanos": nanos}})
-    expected = [] if taken else [("export_job.adobe.profile_ingest_start_time", "INVALID_FIELD")]
-    assert wrong(request) == expected
-
-
-@pytest.mark.parametrize(
-    ("start_s", "end_s", "taken"), [(1, 2, True), (2, 2, False), (3, 2, False), (None, 2, True), (3, None, True)]
-)
-def test_an_interval_starts_before_it_ends(start_s: int | None, end_s: int | None, taken: bool) -> None:
-    request = new(QueryDeliveryMetricsRequest, name=DESTINATION)
-    if start_s is not None:
-        request.interval.start_time.seconds = start_s
-    if end_s is not None:
-        request.interval.end_time.seconds = end_s
-    assert wrong(request) == ([] if taken else [("interval", "INVALID_FIELD")])
-
-
-def test_the_ends_of_an_interval_are_times() -> None:
-    request = new(QueryDeliveryMetricsRequest, name=DESTINATION, interval={"start_time": {"nanos": -1}})
-    assert wrong(request) == [("interval.start_time", "INVALID_FIELD")]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "nanos", "taken"),
-    [
-        (0, 0, True),
-        (300, 0, True),
-        (86_400, 0, True),  # more than the maximum counts as the maximum
-        (-1, 0, False),
-        (0, -1, False),
-        (1, -1, False),
-        (315_576_000_001, 0, False),
-    ],
-)
-def test_a_timeout_is_a_duration_and_not_negative(seconds: int, nanos: int, taken: bool) -> None:
-    request = new(WaitExportJobRequest, name=JOB, timeout={"seconds": seconds, "nanos": nanos})
-    assert wrong(request) == ([] if taken else [("timeout", "INVALID_FIELD")])
-
-
-@pytest.mark.parametrize(
-    ("seconds", "nanos", "taken"), [(0, 0, False), (0, 999_999_999, False), (1, 0, True), (4000, 0, True)]
-)
-def test_heartbeats_come_no_faster_than_every_second(seconds: int, nanos: int, taken: bool) -> None:
-    request = new(WatchExportJobRequest, name=JOB, heartbeat_interval={"seconds": seconds, "nanos": nanos})
-    assert wrong(request) == ([] if taken else [("heartbeat_interval", "INVALID_FIELD")])
-
-
-def test_a_download_goes_on_from_an_offset_that_is_not_negative() -> None:
-    assert wrong(new(DownloadExportJobRequest, name=JOB, read_offset=-1)) == [("read_offset", "INVALID_FIELD")]
-    assert wrong(new(DownloadExportJobRequest, name=JOB, read_offset=2**40)) == []
-
-
-@pytest.mark.parametrize(
-    ("request_message", "field", "limit"),
-    [
-        (create(display_name="x" * 1025), "destination.display_name", "1024"),
-        (create(description="x" * 65_537), "destination.description", "65536"),
-        (create(meiro={"attribute_ids": ["ok", "x" * 1025]}), "destination.meiro.attribute_ids[1]", "1024"),
-        (create(meiro={"attribute_ids": ["x"] * 10_001}), "destination.meiro.attribute_ids", "10000"),
-        (create(adobe={"tags": {"x" * 1025: {}}}), f'destination.adobe.tags["{"x" * 64}"]', "1024"),
-        (create(adobe={"tags": {str(n): {} for n in range(1001)}}), "destination.adobe.tags", "1000"),
-        (new(ListDestinationsRequest, parent=CONNECTION, page_token="x" * 65_537), "page_token", "65536"),
-    ],
-)
-def test_what_is_larger_than_its_kind_should_be_is_refused(request_message: Message, field: str, limit: str) -> None:
-    assert wrong(request_message) == [(field, "LIMIT_EXCEEDED")]
-    assert refused(request_message).metadata["limit"] == limit
-
-
-def test_texts_and_lists_of_their_largest_size_are_taken() -> None:
-    meiro = {"attribute_ids": ["x"] * 10_000}
-    assert wrong(create(display_name="x" * 1024, description="x" * 65_536, meiro=meiro)) == []
-
-
-def test_members_are_counted_and_not_looked_at() -> None:
-    odd = new(AudienceMember, operation=99, expire_time={"nanos": -1}, email_hash="x" * 2000)
-    request = new(IngestAudienceMembersRequest, destination=DESTINATION, audience_members=[odd] * 10_000)
-    assert wrong(request) == []
-    request.audience_members.append(odd)
-    assert wrong(request) == [("audience_members", "LIMIT_EXCEEDED")]
-    assert refused(request).metadata == {"limit": "10000", "value": "10001"}
-    assert wrong(new(UploadAudienceMembersRequest, batch={"audience_members": [odd] * 5000})) == []
-    assert wrong(new(UploadAudienceMembersRequest, batch={"audience_members": [odd] * 5001})) == [
-        ("batch.audience_members", "LIMIT_EXCEEDED")
-    ]
-    assert wrong(new(UploadAudienceMembersRequest, batch={})) == [("batch.audience_members", "INVALID_FIELD")]
-
-
-# --- Data inside of Structs ----------------------------------------------------------------------------------------
-
-
-def settings(value: Struct) -> CreateDestinationRequest:
-    request = create(meiro={})
-    request.destination.meiro.settings.CopyFrom(value)
-    return request
-
-
-def nested(levels: int) -> Struct:
-    top = inner = Struct()
-    for _ in range(levels - 1):
-        inner = inner.fields["a"].struct_value
-        inner.SetInParent()
-    return top
-
-
-def test_data_may_be_twenty_levels_deep() -> None:
-    assert wrong(settings(nested(20))) == []
-    deep = refused(settings(nested(21))).violations
-    assert [(violation.field.count("["), violation.reason) for violation in deep] == [(20, "LIMIT_EXCEEDED")]
-
-
-def test_data_that_is_far_too_deep_is_no_trouble() -> None:
-    assert [reason for _, reason in wrong(settings(nested(5000)))] == ["LIMIT_EXCEEDED"]
-
-
-def test_data_may_have_256_kib() -> None:
-    struct = Struct()
-    struct.update({"a": "x" * 262_100})
-    assert wrong(settings(struct)) == []
-    struct.update({"a": "x" * 262_144})
-    assert wrong(settings(struct)) == [("destination.meiro.settings", "LIMIT_EXCEEDED")]
-
-
-def test_a_value_that_json_can_not_say_is_refused() -> None:
-    struct = Struct()
-    struct.update({"list": [1, {"inf": float("inf")}], "nan": float("nan")})
-    struct.fields["nothing"].SetInParent()
-    assert wrong(settings(struct)) == [
-        ('destination.meiro.settings["list"][1]["inf"]', "INVALID_FIELD"),
-        ('destination.meiro.settings["nan"]', "INVALID_FIELD"),
-        ('destination.meiro.settings["nothing"]', "INVALID_FIELD"),
-    ]
-
-
-def test_data_inside_of_a_map_has_its_key_in_the_path() -> None:
-    request = create(adobe={"tags": {'"x"': {"values": [{}]}}})
-    assert wrong(request) == [(r'destination.adobe.tags["\"x\""][0]', "INVALID_FIELD")]
-
-
-def test_a_mask_that_stands_for_nothing_is_refused() -> None:
-    struct = Struct()
-    struct.update({"key": MASK, "list": [MASK]})
-    assert wrong(settings(struct)) == [
-        ('destination.meiro.settings["key"]', "INVALID_FIELD"),
-        ('destination.meiro.settings["list"][0]', "INVALID_FIELD"),
-    ]
-    assert wrong(update([], meiro={"settings": struct})) == []
-    # A map is written as a whole, so in an update there is nothing to keep either.
-    tags = {"x": {"values": [{"string_value": MASK}]}}
-    assert wrong(update([], adobe={"tags": tags})) == [('destination.adobe.tags["x"][0]', "INVALID_FIELD")]
-
-
-def test_adapters_mask_secrets_with_the_text_that_is_known_here() -> None:
-    assert secrets.MASK == MASK
-
-
 # --- Updates -------------------------------------------------------------------------------------------------------
 
 
@@ -510,191 +298,3 @@ def test_in_an_update_only_the_mask_says_what_is_required() -> None:
 def test_what_an_update_holds_is_checked_whatever_the_mask_says() -> None:
     request = update(["description", "nonsense"], display_name="x" * 1025)
     assert wrong(request) == [("destination.display_name", "LIMIT_EXCEEDED"), ("update_mask", "INVALID_UPDATE_MASK")]
-
-
-# --- Fields that depend on each other ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"adobe": {}}, ["export_job.audiences"]),
-        ({"adobe": {"all_profiles": True}}, []),
-        ({"adobe": {}, "audiences": [{"audience_id": "a"}]}, []),
-        ({"adobe": {"all_profiles": True}, "audiences": [{"audience_id": "a"}]}, ["export_job.adobe.all_profiles"]),
-        ({"meiro": {}}, []),
-        ({}, []),
-    ],
-)
-def test_everybody_is_exported_on_purpose_only(fields: dict[str, Any], expected: list[str]) -> None:
-    assert wrong(start(**fields)) == [(field, "INVALID_FIELD") for field in expected]
-
-
-def test_everybody_is_exported_on_purpose_only_also_without_the_arm() -> None:
-    with pytest.raises(InvalidRequest, match=r"`adobe\.all_profiles`") as caught:
-        supported(new(ExportJob, destination=DESTINATION), "adobe", frozenset({"destination", "audiences", "adobe"}))
-    assert [violation.field for violation in caught.value.violations] == ["export_job.audiences"]
-
-
-def test_a_schedule_is_set_by_update_only() -> None:
-    arm: dict[str, Any] = {"action_id": "a", "trigger": "t", "schedule": {"strategy": "MANUAL"}}
-    created = new(Subscription, display_name="s", segment=arm)
-    assert wrong(new(CreateSubscriptionRequest, parent=DESTINATION, subscription=created)) == [
-        ("subscription.segment.schedule", "INVALID_FIELD")
-    ]
-    updated = new(Subscription, name=SUBSCRIPTION, segment={"schedule": {"strategy": "MANUAL"}})
-    assert wrong(new(UpdateSubscriptionRequest, subscription=updated)) == []
-
-
-@pytest.mark.parametrize(
-    ("resolution", "expected"),
-    [
-        ({"never_submitted": True}, []),
-        ({"export_job": JOB}, []),
-        ({"never_submitted": False}, ["resolution"]),
-        ({"export_job": ""}, ["export_job", "resolution"]),
-        ({"export_job": "connections/other/exportJobs/1~2"}, ["export_job"]),
-    ],
-)
-def test_a_job_is_resolved_by_one_of_its_own_connection_or_none(
-    resolution: dict[str, Any], expected: list[str]
-) -> None:
-    request = new(ResolveExportJobRequest, name="connections/main/exportJobs/g~1", **resolution)
-    assert [field for field, _ in wrong(request)] == expected
-
-
-def test_a_job_stays_within_one_connection_and_destination() -> None:
-    elsewhere = start(segment={"subscription": "connections/main/destinations/4/subscriptions/s"})
-    assert wrong(elsewhere) == [("export_job.segment.subscription", "INVALID_FIELD")]
-    assert wrong(start(segment={"subscription": SUBSCRIPTION})) == []
-    other = new(CreateExportJobRequest, parent="connections/other", export_job=new(ExportJob, destination=DESTINATION))
-    assert wrong(other) == [("export_job.destination", "INVALID_FIELD")]
-
-
-# --- What a vendor carries -----------------------------------------------------------------------------------------
-
-CARRIED = frozenset({"display_name", "meiro.attribute_ids", "meiro.settings"})
-
-
-def unsupported(resource: Message, vendor: str, carried: frozenset[str], mask: list[str] | None = None) -> list[str]:
-    error = told(supported, resource, vendor, carried, None if mask is None else FieldMask(paths=mask))
-    if not error:
-        return []
-    assert error.reason == error.violations[0].reason
-    return [f"{violation.reason} {violation.field}" for violation in error.violations]
-
-
-def test_populated_fields_must_be_carried() -> None:
-    full = new(Destination, name="x", etag="x", display_name="d", state=Destination.DELETED)
-    full.meiro.attribute_ids.append("a")
-    full.meiro.settings.update({"anything": {"below": 1}})
-    full.meiro.owner_user_id = "output only"
-    assert unsupported(full, "meiro", CARRIED) == []
-    full.description = "d"
-    full.meiro.icon = "i"
-    assert unsupported(full, "meiro", CARRIED) == [
-        "FIELD_NOT_SUPPORTED_BY_VENDOR destination.description",
-        "FIELD_NOT_SUPPORTED_BY_VENDOR destination.meiro.icon",
-    ]
-    with pytest.raises(InvalidRequest) as caught:
-        supported(full, "meiro", CARRIED)
-    assert caught.value.metadata == {"field": "description"}
-
-
-def test_what_is_carried_carries_all_below_it() -> None:
-    job = new(
-        ExportJob, destination=DESTINATION, audiences=[{"audience_id": "1", "namespace": "n"}], adobe={"events": {}}
-    )
-    assert unsupported(job, "adobe", frozenset({"destination", "audiences", "adobe"})) == []
-
-
-def test_fields_inside_of_lists_are_told_by_their_index() -> None:
-    job = new(ExportJob, audiences=[{"audience_id": "1"}, {"audience_id": "1", "namespace": "n"}])
-    with pytest.raises(InvalidRequest) as caught:
-        supported(job, "meiro", frozenset({"audiences.audience_id"}))
-    assert [violation.field for violation in caught.value.violations] == ["export_job.audiences[1].namespace"]
-    assert caught.value.metadata == {"field": "audiences.namespace"}
-
-
-def test_a_message_that_says_something_by_being_there_must_be_carried() -> None:
-    job = new(ExportJob, adobe={"all_profiles": True, "events": {}})
-    assert unsupported(job, "adobe", frozenset({"adobe.all_profiles"})) == [
-        "FIELD_NOT_SUPPORTED_BY_VENDOR export_job.adobe.events"
-    ]
-    assert unsupported(new(Destination, meiro={}), "meiro", frozenset({"display_name"})) == []
-
-
-def test_the_arm_of_another_vendor_is_a_mismatch_and_nothing_more() -> None:
-    destination = new(Destination, adobe={"schema_ref_id": "x"}, description="d")
-    assert unsupported(destination, "meiro", CARRIED) == [
-        "VENDOR_MISMATCH destination.adobe",
-        "FIELD_NOT_SUPPORTED_BY_VENDOR destination.description",
-    ]
-    with pytest.raises(InvalidRequest) as caught:
-        supported(destination, "meiro", CARRIED)
-    assert caught.value.metadata == {"expected": "meiro", "actual": "adobe", "path": "destination.adobe"}
-    assert unsupported(new(Destination, adobe={}), "meiro", CARRIED) == ["VENDOR_MISMATCH destination.adobe"]
-
-
-def test_third_party_vendors_have_the_custom_arm() -> None:
-    custom = Destination()
-    custom.custom.update({"key": 1})
-    assert unsupported(custom, "acme", frozenset({"custom"})) == []
-    assert unsupported(custom, "acme", frozenset()) == ["FIELD_NOT_SUPPORTED_BY_VENDOR destination.custom"]
-    assert unsupported(custom, "meiro", CARRIED) == ["VENDOR_MISMATCH destination.custom"]
-    assert unsupported(new(Destination, meiro={}), "acme", frozenset({"custom"})) == [
-        "VENDOR_MISMATCH destination.meiro"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("mask", "expected"),
-    [
-        (["display_name", "meiro.settings"], []),
-        (["description"], ["FIELD_NOT_SUPPORTED_BY_VENDOR destination.description"]),
-        (["meiro.icon"], ["FIELD_NOT_SUPPORTED_BY_VENDOR destination.meiro.icon"]),
-        (["meiro"], ["FIELD_NOT_SUPPORTED_BY_VENDOR destination.meiro.workspace_id"]),
-        (["*"], ["destination.disabled", "destination.meiro.workspace_id"]),
-        ([], ["destination.disabled", "destination.meiro.workspace_id"]),
-        (["adobe.tags", "adobe"], ["VENDOR_MISMATCH destination.adobe"]),
-        (["name", "etag", "state", "vendor_extras", "nonsense"], []),
-    ],
-)
-def test_the_paths_of_a_mask_must_be_carried(mask: list[str], expected: list[str]) -> None:
-    destination = new(Destination, disabled=True, meiro={"workspace_id": "1", "attribute_ids": ["a"]})
-    found = unsupported(destination, "meiro", CARRIED, mask)
-    assert found == [path if " " in path else f"FIELD_NOT_SUPPORTED_BY_VENDOR {path}" for path in expected]
-
-
-@given(data=st.data(), vendor=st.sampled_from(["meiro", "adobe", "segment", "mediarithmics", "acme"]))
-def test_whatever_a_resource_holds_it_is_supported_or_an_invalid_request(data: st.DataObject, vendor: str) -> None:
-    resource = data.draw(st.one_of(messages(Destination), messages(ExportJob), messages(Subscription)))
-    mask = FieldMask(paths=data.draw(st.lists(st.sampled_from(["*", "", "meiro", "adobe.tags", "x.y", "etag"]))))
-    if error := told(supported, resource, vendor, CARRIED, mask):
-        assert {violation.reason for violation in error.violations} <= {
-            "VENDOR_MISMATCH",
-            "FIELD_NOT_SUPPORTED_BY_VENDOR",
-            "INVALID_FIELD",
-        }
-
-
-def test_every_field_of_a_request_says_how_it_behaves() -> None:
-    """What validation does rests on it: a field without is neither required nor ignored."""
-    kinds: set[Any] = {request.DESCRIPTOR for request in REQUESTS}
-    while (
-        more := {
-            field.message_type
-            for field in itertools.chain.from_iterable(kind.fields for kind in kinds)
-            if field.message_type and field.message_type.full_name.startswith("audiencegateway.")
-            if not field.message_type.GetOptions().map_entry
-        }
-        - kinds
-    ):
-        kinds |= more
-    silent = {
-        f"{kind.name}.{field.name}"
-        for kind in kinds
-        for field in kind.fields
-        if not field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
-    }
-    assert silent == set()
