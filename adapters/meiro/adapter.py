@@ -135,7 +135,7 @@ class MeiroAdapter(Adapter[MeiroSettings]):
         found = [translate.destination(self.connection, row) for row in rows.items]
         live = [destination for destination in found if destination.state != Destination.DELETED]
         if query.full:
-            await together(self._add_running_export(destination) for destination in live)
+            await together(self._add_running_export, live)
         then = IN_TRASH if query.show_deleted and state is None else ""
         return Page(live, rows.next_cursor or then)
 

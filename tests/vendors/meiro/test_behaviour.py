@@ -156,6 +156,12 @@ async def test_a_deleted_destination_among_live_ones_is_left_out(meiro: Meiro, a
     assert [destination.name[-1] for destination in page.items] == ["1", "3"]
 
 
+async def test_what_lies_in_the_trash_is_deleted_whether_it_says_so_or_not(meiro: Meiro, adapter: MeiroAdapter) -> None:
+    meiro.sandbox.fault(path="*/trash", body={"trashed_segments_export_destinations": [{"id": 191}]})
+    (found,) = await all_destinations(adapter, terms(("state", "=", "DELETED")))
+    assert found.state == Destination.DELETED
+
+
 async def test_a_used_destination_stays(adapter: MeiroAdapter) -> None:
     used = await adapter.get_destination("105")
     with pytest.raises(Conflict) as refused:
@@ -257,6 +263,23 @@ async def test_a_name_that_meiro_refuses_is_refused_with_its_words(adapter: Meir
         await adapter.update_destination("102", setting("display_name", display_name=" "))
     assert refused.value.reason == "REJECTED_BY_VENDOR"
     assert refused.value.fault.message == "name must be a text that is not empty"
+
+
+async def test_the_full_view_shows_what_meiro_embeds_and_the_basic_one_does_not(adapter: MeiroAdapter) -> None:
+    destination = await adapter.get_destination("101", full=True)
+    job = await adapter.get_export_job("300~1001", full=True)
+    listed = (await adapter.list_destinations(ListQuery(full=True), "", 1)).items[0]
+    jobs = (await adapter.list_export_jobs(of("300", full=True), "", 1)).items[0]
+    assert plain(destination.vendor_extras) == {"user": {"id": 7, "email": "operator@shop.example"}}
+    assert listed.vendor_extras == destination.vendor_extras
+    assert (
+        set(plain(job.vendor_extras))
+        == set(plain(jobs.vendor_extras))
+        == {*("user", "segment", "segment_export_destination")}
+    )
+    assert "fake-password-of-nothing" not in str(await adapter.get_export_job("300~1002", full=True))
+    assert not (await adapter.get_destination("101")).HasField("vendor_extras")
+    assert not (await adapter.get_export_job("300~1001")).HasField("vendor_extras")
 
 
 # Runs.
@@ -447,6 +470,13 @@ async def test_a_revision_says_what_changed(adapter: MeiroAdapter) -> None:
     revision = await adapter.get_export_job_revision("300~1001", "100102")
     change = revision.changes["status"]
     assert (change.old_value.string_value, change.new_value.string_value) == ("waiting", "running")
+
+
+async def test_a_revision_has_the_name_that_was_asked_for(meiro: Meiro, adapter: MeiroAdapter) -> None:
+    item = {"id": None, "segment_export": {"id": 1001}, "diff": None}
+    meiro.sandbox.fault(path="*/history/*", body={"history": item})
+    revision = await adapter.get_export_job_revision("300~1001", "100102")
+    assert revision.name == "connections/crm/exportJobs/300~1001/revisions/100102"
 
 
 async def test_the_current_revision_is_the_job_itself(adapter: MeiroAdapter) -> None:

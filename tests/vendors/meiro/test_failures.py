@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from adapters.base import ListQuery, Term
+from adapters.base import Change, ListQuery, Term
 from adapters.errors import (
     Conflict,
     CredentialsRejected,
@@ -221,30 +221,54 @@ async def test_each_status_has_its_error_with_what_meiro_says(
     assert (refused.value.vendor, refused.value.connection) == ("meiro", "crm")
 
 
-@pytest.mark.parametrize(
-    ("call", "permission"),
-    [
-        (
-            lambda a: a.delete_destination(
-                Destination(name="connections/crm/destinations/106"), force=False, validate_only=False
-            ),
-            "settings/sources_and_destinations",
-        ),
-        (run, "segments/export or segments/export/EXPORT_DESTINATION_ID"),
-        (
-            lambda a: a.list_destinations(ListQuery(terms=(Term("state", "=", "DELETED"),)), "", 9),
-            "settings/sources_and_destinations",
-        ),
-        (
-            lambda a: a.download_export_job("300~1001", artifact_id="", offset=0).__aenter__(),
-            "segments/export or segments/export/EXPORT_DESTINATION_ID",
-        ),
-    ],
-    ids=["delete", "run", "trash", "download"],
-)
-async def test_a_missing_feature_is_named(
-    meiro: Meiro, call: Callable[[MeiroAdapter], Awaitable[object]], permission: str
+ONE_DESTINATION = Destination(name="connections/crm/destinations/106")
+READ = "data/sources_and_destinations or settings/sources_and_destinations or segments/export"
+WRITE = "settings/sources_and_destinations"
+RUN = "segments/export or segments/export/EXPORT_DESTINATION_ID"
+CANCEL = f"Segment ACL authorization or foreign_segments/edit or {RUN}"
+SEE = f"foreign_segments/view or {CANCEL}"
+FEATURES: dict[str, tuple[Callable[[MeiroAdapter], Awaitable[object]], str]] = {
+    "check": (lambda a: a.check_connection(), READ),
+    "list destinations": (lambda a: a.list_destinations(ListQuery(), "", 9), READ),
+    "get destination": (lambda a: a.get_destination("101"), READ),
+    "list trash": (lambda a: a.list_destinations(ListQuery(terms=(Term("state", "=", "DELETED"),)), "", 9), WRITE),
+    "delete destination": (lambda a: a.delete_destination(ONE_DESTINATION, force=False, validate_only=False), WRITE),
+    "list exports": (lambda a: a.list_export_jobs(OF_300, "", 9), SEE),
+    "get export": (lambda a: a.get_export_job("300~1001"), SEE),
+    "run export": (run, RUN),
+    "cancel export": (lambda a: a.cancel_export_job("300~1001"), CANCEL),
+    "list logs": (lambda a: a.list_export_job_log_entries("300~1001", ListQuery(), "", 9), SEE),
+    "list history": (lambda a: a.list_export_job_revisions("300~1001", ListQuery(), "", 9), SEE),
+    "get history item": (lambda a: a.get_export_job_revision("300~1001", "100102"), SEE),
+    "download": (lambda a: a.download_export_job("300~1001", artifact_id="", offset=0).__aenter__(), RUN),
+}
+
+
+@pytest.mark.parametrize("operation", FEATURES)
+async def test_a_missing_feature_is_named_as_the_documentation_does(
+    meiro: Meiro, adapter: MeiroAdapter, operation: str
 ) -> None:
+    call, permission = FEATURES[operation]
+    meiro.sandbox.fault(path="*", status=403)
     with pytest.raises(PermissionMissing) as missing:
-        await call(meiro.connect(token=Secret("sandbox-token-read-only")))
+        await call(adapter)
     assert missing.value.metadata == {"permission": permission}
+
+
+async def test_a_token_without_a_feature_is_refused_by_name(meiro: Meiro, adapter: MeiroAdapter) -> None:
+    with pytest.raises(PermissionMissing) as missing:
+        await meiro.connect(token=Secret("sandbox-token-read-only")).update_destination(
+            "101", lambda current: renamed(current, "CRM drop")
+        )
+    assert missing.value.metadata == {"permission": WRITE}
+    meiro.sandbox.fault(path="*/last_running_export", status=403)
+    with pytest.raises(PermissionMissing) as missing:
+        await adapter.get_destination("101", full=True)
+    assert missing.value.metadata == {"permission": "data/sources_and_destinations"}
+
+
+def renamed(current: Destination, display_name: str) -> Change[Destination]:
+    merged = Destination()
+    merged.CopyFrom(current)
+    merged.display_name = display_name
+    return Change(current=current, merged=merged, paths=frozenset({"display_name"}), settled=False)
