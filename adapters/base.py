@@ -4,10 +4,10 @@ A capability is a verb that the class overrides; what it does not override refus
 Ids given to verbs are those of the API: `adapters.names.split_id` turns them into the vendor's.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, ClassVar, Generic, NamedTuple, TypeVar
+from typing import BinaryIO, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from audiencegateway.v1.destinations_pb2 import (
     Subscription,
 )
 from audiencegateway.v1.export_jobs_pb2 import DownloadHeader, ExportJob, ExportJobRevision, LogEntry
+from audiencegateway.v1.members_pb2 import AudienceMember, AudienceMemberDefaults
 
 T = TypeVar("T")
 M = TypeVar("M", Destination, Subscription)
@@ -84,6 +85,27 @@ class Download:
     header: DownloadHeader
     chunks: AsyncIterator[bytes]
     """Of any size; starts at the offset asked for."""
+
+
+class MemberFile(Protocol):
+    """How one destination takes members: as rows, gathered into whole files, each of which becomes a job."""
+
+    head: bytes
+    """What every file begins with, for example the names of its columns."""
+    max_bytes: int
+    """The most that a file may hold, its head included."""
+
+    def rows(self, members: Sequence[AudienceMember], first_index: int) -> bytes:
+        """Return the rows of *members*, checked; the first of them has *first_index* in the whole upload.
+
+        Raises:
+            InvalidRequest: INVALID_FIELD, with the first 20 violations by index, and no identifier in any of them.
+        """
+        ...
+
+    async def send(self, file: BinaryIO, size_bytes: int, *, marker: str) -> ExportJob:
+        """Hand a complete file, read from its start, to the vendor. Not idempotent, though its rows are."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,8 +269,8 @@ class Adapter(Generic[S]):
         """Open a job's file at *offset* bytes; an empty *artifact_id* is the job's only or main file."""
         raise self._no("download_export_job")
 
-    async def upload_audience_members(self, destination: Destination, file: BinaryIO, *, marker: str) -> ExportJob:
-        """Hand a whole file of members, in the destination's mime type, to the vendor as one job."""
+    async def upload_audience_members(self, destination_id: str, defaults: AudienceMemberDefaults) -> MemberFile:
+        """Return how a destination takes members; *defaults* are what those get that leave a field unset."""
         raise self._no("upload_audience_members")
 
     def _no(self, verb: str) -> NotSupported:
