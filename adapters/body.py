@@ -30,8 +30,14 @@ class Body(Payload):
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         first, last = self._data[:-1], self._data[-1:]
-        for start in range(0, len(first), PIECE_BYTES):
-            async with asyncio.timeout(self._idle_s):
-                await writer.write(first[start : start + PIECE_BYTES])
+        try:
+            for start in range(0, len(first), PIECE_BYTES):
+                async with asyncio.timeout(self._idle_s):
+                    await writer.write(first[start : start + PIECE_BYTES])
+        except BaseException:
+            # close() would keep the connection until the vendor has taken what is buffered, if it ever does.
+            if writer.transport is not None:
+                writer.transport.abort()
+            raise
         self.whole = True
         await writer.write(last)

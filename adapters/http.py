@@ -151,7 +151,7 @@ class Http:
                     data=sent,
                     headers={**self._headers, **given, **(headers or {})},
                     allow_redirects=False,
-                    timeout=self._timeout(total_s, read_s=timeouts.attempt_s if upload else None),
+                    timeout=self._timeout(total_s, read_s=timeouts.idle_s if upload else None),
                 ) as response:
                     answer = await self._read(response)
             if answer.status < 300:  # noqa: PLR2004 - 2xx
@@ -196,16 +196,18 @@ class Http:
 
         async def once(given: Mapping[str, str], left_s: float) -> aiohttp.ClientResponse:
             with self._losses(Retry.READ):
-                response = await self.transport.pooled.get(
-                    url,
-                    headers={**self._headers, **given, **ranged, **(headers or {})},
-                    allow_redirects=False,
-                    timeout=self._timeout(None, read_s=min(left_s, timeouts.idle_s)),
-                )
-                if streams.is_open(response, offset):
-                    return response
-                async with response:
-                    answer = await self._read(response)
+                # Not `total`: once it has begun, a download ends by its own idle time alone.
+                async with asyncio.timeout(left_s):
+                    response = await self.transport.pooled.get(
+                        url,
+                        headers={**self._headers, **given, **ranged, **(headers or {})},
+                        allow_redirects=False,
+                        timeout=self._timeout(None, read_s=timeouts.idle_s),
+                    )
+                    if streams.is_open(response, offset):
+                        return response
+                    async with response:
+                        answer = await self._read(response)
             if streams.beyond_the_end(response, offset):
                 raise invalid_field("read_offset", "beyond the end of the file")
             raise self._refusal(answer, Retry.READ, resource, conflict, permission)
