@@ -57,7 +57,7 @@ async def serve() -> AsyncIterator[Serve]:
         listener.close()
     for vendor in vendors:
         for protocol in vendor.numbers:
-            await protocol.shutdown(0)
+            await protocol.shutdown(0.01)  # 0 would mean: for ever
 
 
 @pytest.fixture

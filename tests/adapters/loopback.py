@@ -39,7 +39,7 @@ class Vendor:
     connections: int = 0
     received: list[Received] = field(default_factory=list)
     handler_gone: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a handler was cancelled, since the client went away."""
+    """Set when a handler ended because the client went away."""
     numbers: dict[Any, int] = field(default_factory=dict)
 
     async def start(self, handler: Handler, *, tls: ssl.SSLContext | None, read: bool) -> asyncio.Server:
@@ -51,7 +51,8 @@ class Vendor:
             self.received.append(Received(request.method, request.raw_path, request.headers, body, number))
             try:
                 return await handler(request)
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, ConnectionError):
+                # Cancelled while it waits, or told so by what it writes.
                 self.handler_gone.set()
                 raise
 

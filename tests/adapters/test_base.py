@@ -13,7 +13,9 @@ from adapters.transport import Transport
 from audiencegateway.v1.connections_pb2 import Capability
 from audiencegateway.v1.destinations_pb2 import Destination
 
-CAPABILITIES = {name.removeprefix("CAPABILITY_").lower() for name in Capability.keys()} - {"unspecified"}  # noqa: SIM118 - an enum
+CAPABILITIES = {name.removeprefix("CAPABILITY_").lower() for name in Capability.DESCRIPTOR.values_by_name} - {
+    "unspecified"
+}
 
 
 class Settings(ConnectionSettings, frozen=True):

@@ -8,7 +8,7 @@ from adapters import errors
 from adapters.errors import ApiError, Fault, InvalidRequest, VendorError, Violation, invalid_field, kind_of_status
 from audiencegateway.v1.error_reason_pb2 import ErrorReason
 
-REASONS = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()} - {"UNSPECIFIED"}  # noqa: SIM118 - an enum
+REASONS = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.DESCRIPTOR.values_by_name} - {"UNSPECIFIED"}
 CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, ApiError)]
 
 

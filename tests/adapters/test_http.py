@@ -162,8 +162,8 @@ async def refused(vendor: Vendor, dial: Dial, resource: str = "") -> VendorError
 
 
 async def test_a_page_instead_of_json_is_named_by_its_content_type(serve: Serve, dial: Dial) -> None:
-    page = lambda: web.Response(text="<html>canary</html>", content_type="text/html")  # noqa: E731 - a maker
-    error = await refused(await serve(answers(page)), dial)
+    vendor = await serve(answers(lambda: web.Response(text="<html>canary</html>", content_type="text/html")))
+    error = await refused(vendor, dial)
     assert isinstance(error, ProtocolViolation)
     assert "200 (text/html" in error.message
     assert "canary" not in error.message
