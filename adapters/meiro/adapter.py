@@ -206,7 +206,7 @@ class MeiroAdapter(Adapter[MeiroSettings]):
         with suppress(NotFound):
             source = await self._one(wire.GET_RUNNING_EXPORT, *_ids_of(destination), resource=destination.name)
             job = translate.export_job(self.connection, str(source.segment_id), source)
-            if job.state not in FINAL:
+            if source.segment_id is not None and job.state not in FINAL:
                 destination.running_export_job = job.name
 
     # Export jobs.
@@ -315,15 +315,14 @@ class MeiroAdapter(Adapter[MeiroSettings]):
     async def download_export_job(
         self, export_job_id: str, *, artifact_id: str, offset: int
     ) -> AsyncIterator[Download]:
-        name, path = (
-            names.export_job(self.connection, export_job_id),
-            route(wire.DOWNLOAD.path, *_job_ids(export_job_id)),
-        )
+        name = names.export_job(self.connection, export_job_id)
+        _, path, _, permission = wire.DOWNLOAD
+        path = route(path, *_job_ids(export_job_id))
         if artifact_id not in {"", translate.FILE}:
             raise Missing(f"{name} has no artifact {artifact_id[:64]!a}", reason="ARTIFACT_NOT_FOUND")
         async with AsyncExitStack() as opened:
             try:
-                streaming = self.http.stream(path, offset=offset, resource=name, permission=wire.DOWNLOAD.permission)
+                streaming = self.http.stream(path, offset=offset, resource=name, permission=permission)
                 stream = await opened.enter_async_context(streaming)
             except (Rejected, NotFound, Conflict) as error:
                 job = await self.get_export_job(export_job_id)

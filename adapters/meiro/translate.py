@@ -256,7 +256,7 @@ def _json(json: Any) -> str:  # noqa: ANN401 - JSON is Any
 def _decoded(text: str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return kind()
 
 

@@ -220,9 +220,11 @@ async def test_the_running_job_is_shown_in_the_full_view_alone(adapter: MeiroAda
     assert [destination.running_export_job for destination in listed] == ["", "", "", "", running, ""]
 
 
-async def test_an_export_that_has_ended_runs_no_more_whatever_it_is_called(meiro: Meiro, adapter: MeiroAdapter) -> None:
-    ended = {"segment_export": {"id": 1, "segment_id": 300, "status": "finished"}}
-    meiro.sandbox.fault(path="*/last_running_export", body=ended)
+@pytest.mark.parametrize("export", [{"segment_id": 300, "status": "finished"}, {"status": "running"}], ids=str)
+async def test_an_export_that_has_ended_or_has_no_segment_is_not_shown_as_running(
+    meiro: Meiro, adapter: MeiroAdapter, export: dict[str, Any]
+) -> None:
+    meiro.sandbox.fault(path="*/last_running_export", body={"segment_export": {"id": 1, **export}})
     assert not (await adapter.get_destination("101", full=True)).running_export_job
 
 
@@ -317,6 +319,13 @@ async def test_a_run_to_an_unknown_or_deleted_destination_says_so(adapter: Meiro
         await run(adapter, wanted(destination_id))
     assert missing.value.reason == "DESTINATION_NOT_FOUND"
     assert missing.value.resource == f"connections/crm/destinations/{destination_id}"
+
+
+async def test_a_run_refused_as_not_found_may_be_about_its_destination(meiro: Meiro, adapter: MeiroAdapter) -> None:
+    meiro.sandbox.fault(path="*/exports", method="POST", status=404)
+    with pytest.raises(NotFound) as missing:
+        await run(adapter, wanted("999999"))
+    assert missing.value.reason == "DESTINATION_NOT_FOUND"
 
 
 @pytest.mark.parametrize("status", [400, 409])
