@@ -119,6 +119,8 @@ class Sandbox:
         Ids are the API's (several parts joined by `~`). Messages are plain dicts in protobuf's JSON form, in which
         "{connection}" stands for the connection's id; filters are in the API's grammar.
 
+        - `switches`: what the suite sets after a reset; the seed is described as it is then
+        - `logins`: paths of calls that only fetch a credential, which count as no requests
         - `destination_id`: live, enabled, used by no job that is not final, so that it may be changed and deleted
         - `used_destination_id`: live, with a job that is not final; `used_job_id` is the newest such job
         - `disabled_destination_id`, `deleted_destination_id`, `unknown_destination_id`

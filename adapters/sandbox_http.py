@@ -49,7 +49,8 @@ class Invalid(Exception):
 
 def json_reply(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """Answer *data* as application/json, unless *headers* give another Content-Type."""
-    body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    # A header may be repeated, and its bytes need not be text.
+    body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
     return Reply(body, status, {"Content-Type": "application/json", **(headers or {})})
 
 

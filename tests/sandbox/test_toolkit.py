@@ -405,6 +405,16 @@ async def test_the_journal_shows_requests_as_received_and_oldest_first(client: C
     assert second["status"] == 201
 
 
+async def test_the_journal_shows_a_header_that_is_no_text(client: Client) -> None:
+    host, port = client.base_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /v1/text HTTP/1.1\r\nHost: x\r\nX-Bytes: \xff\xe9\r\nConnection: close\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+    await writer.wait_closed()
+    assert (await client.journal())[0]["headers"]["X-Bytes"] == "??"
+
+
 @pytest.mark.parametrize(
     ("body", "text", "encoded"),
     [
