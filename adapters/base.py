@@ -7,7 +7,7 @@ Ids given to verbs are those of the API: `adapters.names.split_id` turns them in
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import IO, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -103,7 +103,7 @@ class MemberFile(Protocol):
         """
         ...
 
-    async def send(self, file: BinaryIO, size_bytes: int, *, marker: str) -> ExportJob:
+    async def send(self, file: IO[bytes], size_bytes: int, *, marker: str) -> ExportJob:
         """Hand a complete file, read from its start, to the vendor. Not idempotent, though its rows are."""
         ...
 

@@ -16,7 +16,7 @@ from gateway.callers import Callers
 from gateway.connections import Connection, Connections
 from gateway.filtering import FieldTable
 from gateway.interceptors.access_log import RECORD
-from gateway.ledger import Key, Ledger
+from gateway.ledger import Key, Ledger, fingerprint
 from gateway.paging import Listed, ListRequest
 from gateway.watching import Sleep
 
@@ -117,17 +117,7 @@ class Desk:
             return await act("")
         record = RECORD.get()
         key = Key(record.caller.id, record.method.name, parent, request.request_id.lower())
-        return await self.ledger.once(key, request, act)
-
-    @staticmethod
-    def same_connection(parent: str, name: str, field: str) -> None:
-        """Check that *name*, which stands at *field*, is of the same connection as *parent*.
-
-        Raises:
-            InvalidRequest: INVALID_RESOURCE_NAME.
-        """
-        if name and name.split("/")[1] != parent.split("/")[1]:
-            raise invalid_field(field, f"is not of {parent}", reason="INVALID_RESOURCE_NAME", resource=name)
+        return await self.ledger.once(key, fingerprint(request), act)
 
     @staticmethod
     def time_left_s() -> float:

@@ -120,6 +120,8 @@ class Share(Generic[T]):
 
     def __init__(self, progress: Progress, size: int, room_bytes: int) -> None:
         self.items: list[T] = []
+        self.bytes = 0
+        """Of all items."""
         self.progress: Progress | None = progress
         """None: the connection is through."""
         self._size = size
@@ -134,18 +136,16 @@ class Share(Generic[T]):
                 return
             at, kept = self.progress, len(self.items)
             page = await fetch(at.cursor, min(at.skip + wanted, MAX_PAGE_SIZE))
+            named.add(at.cursor)
+            if page.next_cursor and page.next_cursor in named:
+                raise circular(at.connection)
             start, missing = _resume(page.items, at, key)
+            following = at.after(page.next_cursor, missing) if page.next_cursor else None
             end = self._take(page.items, start, matches)
             if end < len(page.items):
                 self.progress = at.within(end, map(key, page.items[max(0, end - ANCHORS) : end]), missing)
                 return
-            if not page.next_cursor:
-                self.progress = None
-                return
-            named.add(at.cursor)
-            if page.next_cursor in named:
-                raise circular(at.connection)
-            self.progress = at.after(page.next_cursor, missing)
+            self.progress = following
             wanted = self._size - len(self.items)
             if end - start > len(self.items) - kept:  # some did not match
                 wanted = max(wanted, SCAN_SIZE)
@@ -158,10 +158,10 @@ class Share(Generic[T]):
                 continue
             cost = item.ByteSize() + _ITEM_OVERHEAD_BYTES
             # A share's first item fits always: one that is larger than a page goes alone.
-            if len(self.items) == self._size or (self.items and cost > self._room_bytes):
+            if len(self.items) == self._size or (self.items and self.bytes + cost > self._room_bytes):
                 return index
             self.items.append(item)
-            self._room_bytes -= cost
+            self.bytes += cost
         return len(items)
 
 

@@ -127,7 +127,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
         try:
             reply = await answer()
         except VendorError as error:
-            self._connections.get(error.connection).note(error)
+            self._connections.get(error.connection or record.connection).note(error)
             raise
         if record.call.vendor_calls and record.connection:
             self._connections.get(record.connection).note(None)

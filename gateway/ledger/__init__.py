@@ -12,6 +12,9 @@ from google.protobuf.message import Message
 
 T = TypeVar("T", bound=Message)
 
+MAX_WRITE_S = 60.0
+"""How long a write may go on after its caller has left."""
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -35,17 +38,24 @@ def fingerprint(request: Message) -> bytes:
 class Ledger(Protocol):
     """Runs mutating calls, each of them once."""
 
-    async def once(self, key: Key, request: Message, act: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+    async def once(
+        self, key: Key, wanted: bytes, act: Callable[[str], Coroutine[Any, Any, T]], *, max_write_s: float = MAX_WRITE_S
+    ) -> T:
         """Return what *act* returns, or what it returned when the same call came before.
 
-        *act* gets a marker for the vendor to keep, unique to this call. Once it has handed a write to the vendor it is
-        not cut off when the caller goes away: it ends by itself, and its result waits for the caller's next try.
+        *wanted* is the fingerprint of what is asked for. *act* gets a marker for the vendor to keep, unique to this
+        call. Once it has handed a write to the vendor it is not cut off when the caller goes away: it ends by itself,
+        *max_write_s* later at most, and its result waits for the caller's next try.
 
         Raises:
             InvalidRequest: REQUEST_ID_REUSED, where the id came with another request before.
             Aborted: REQUEST_IN_PROGRESS, where the same call is still under way.
             ApiError: As *act* does; what the vendor certainly refused is raised again for the same id.
         """
+        ...
+
+    def results(self, key: Key, kind: type[T]) -> list[T]:
+        """Return what calls came to whose key is *key* but for an ending of its request_id, as far as they did."""
         ...
 
     def started(self, export_job: str) -> bool:

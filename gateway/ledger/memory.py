@@ -21,17 +21,14 @@ from adapters.errors import (
     TimedOut,
     Unavailable,
 )
-from gateway.ledger import Key, fingerprint
+from audiencegateway.v1.export_jobs_pb2 import ExportJob
+from audiencegateway.v1.members_pb2 import UploadedFile
+from gateway.ledger import MAX_WRITE_S, Key
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T", bound=Message)
 
 MAX_ROWS = 10_000
-MAX_WRITE_S = 60.0
-"""How long a write may go on after its caller has left."""
-
-STARTS = frozenset({"CreateExportJob"})
-"""Methods whose result is a job that the gateway started."""
 FREEING = (Unavailable, RateLimited, TimedOut, CredentialsRejected, PermissionMissing)
 """After these nothing has happened at the vendor, or only what may happen twice: the id is free for another try."""
 
@@ -52,9 +49,10 @@ class MemoryLedger:
         self._started: OrderedDict[str, None] = OrderedDict()
         self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def once(self, key: Key, request: Message, act: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+    async def once(
+        self, key: Key, wanted: bytes, act: Callable[[str], Coroutine[Any, Any, T]], *, max_write_s: float = MAX_WRITE_S
+    ) -> T:
         """Run *act*, or answer as it did before."""
-        wanted = fingerprint(request)
         row = self._rows.get(key) if key.request_id else None
         if row is not None:
             if row.fingerprint != wanted:
@@ -64,7 +62,7 @@ class MemoryLedger:
             replayed: T = row.task.result()
             return replayed
         outer = calls.current()
-        inner = calls.Call(outer.deadline, write_deadline=asyncio.get_running_loop().time() + MAX_WRITE_S)
+        inner = calls.Call(outer.deadline, write_deadline=asyncio.get_running_loop().time() + max_write_s)
         context = contextvars.copy_context()
         context.run(calls.CURRENT.set, inner)
         task = asyncio.get_running_loop().create_task(act(secrets.token_hex(4)), context=context)
@@ -85,6 +83,11 @@ class MemoryLedger:
             outer.vendor_calls += inner.vendor_calls
             outer.vendor_s += inner.vendor_s
 
+    def results(self, key: Key, kind: type[T]) -> list[T]:
+        """Return what calls came to whose request_id begins with that of *key*."""
+        done = [row.task.result() for known, row in self._rows.items() if _begins(known, key) and _succeeded(row.task)]
+        return [result for result in done if isinstance(result, kind)]
+
     def started(self, export_job: str) -> bool:
         """Tell whether this process started the job."""
         return export_job in self._started
@@ -100,9 +103,28 @@ class MemoryLedger:
         error = None if task.cancelled() else task.exception()
         if task.cancelled() or (error is not None and (not call.written or isinstance(error, FREEING))):
             self._rows.pop(key, None)
-        elif error is None and key.method in STARTS:
-            self._started[task.result().name] = None
+        elif error is None and (job := _started(task.result())):
+            self._started[job] = None
             _trim(self._started, self._max_rows)
+
+
+def _begins(known: Key, key: Key) -> bool:
+    same = (known.caller, known.method, known.parent) == (key.caller, key.method, key.parent)
+    return same and known.request_id.startswith(key.request_id)
+
+
+def _succeeded(task: "asyncio.Task[Any]") -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _started(result: Message) -> str:
+    """Return the name of the job that a call started, if it started one."""
+    match result:
+        case ExportJob(started_by_gateway=True):
+            return result.name
+        case UploadedFile():
+            return result.export_job.name
+    return ""
 
 
 def _trim(rows: OrderedDict[Any, Any], size: int) -> None:

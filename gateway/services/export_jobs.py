@@ -65,7 +65,6 @@ class ExportJobService(ExportJobServiceServicer):
         adapter, _ = self._desk.find(request.parent, "Connection")
         wanted = request.export_job
         validation.supported(wanted, adapter.vendor, adapter.export_job_fields)
-        self._desk.same_connection(request.parent, wanted.destination, "export_job.destination")
 
         async def start(marker: str) -> ExportJob:
             job = await adapter.create_export_job(wanted, marker=marker, validate_only=request.validate_only)

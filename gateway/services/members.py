@@ -1,27 +1,38 @@
 """AudienceMemberService: members on their way into audiences."""
 
 from collections.abc import AsyncIterator
+from operator import attrgetter
 from typing import Any
 
 import grpc
 
-from adapters.errors import InvalidRequest, NotSupported
+from adapters.base import MemberFile
+from adapters.errors import InvalidRequest, VendorError
 from audiencegateway.v1.members_pb2 import (
     IngestAudienceMembersRequest,
     IngestAudienceMembersResponse,
     UploadAudienceMembersRequest,
     UploadAudienceMembersResponse,
+    UploadBatch,
+    UploadedFile,
+    UploadHeader,
 )
 from audiencegateway.v1.members_pb2_grpc import AudienceMemberServiceServicer
-from gateway import validation
+from gateway import etags, validation
 from gateway.desk import Desk
 from gateway.interceptors import identity
+from gateway.interceptors.access_log import RECORD
+from gateway.ledger import Key
+from gateway.uploads import Send, Spool, Upload
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+MAX_SEND_S = 600.0
+"""How long a file may take that is being sent when its caller leaves."""
+
 
 class AudienceMemberService(AudienceMemberServiceServicer):
-    """Refuses for every vendor so far: none of the adapters takes members."""
+    """Checks members, gathers them into files, and hands each complete file to the vendor."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -29,18 +40,104 @@ class AudienceMemberService(AudienceMemberServiceServicer):
     async def IngestAudienceMembers(
         self, request: IngestAudienceMembersRequest, context: Context
     ) -> IngestAudienceMembersResponse:
-        raise self._refusal(request.destination)
+        adapter, (destination_id,) = self._desk.find(request.destination, "Destination")
+        member_file = await adapter.upload_audience_members(destination_id, request.defaults)
+        header = UploadHeader(defaults=request.defaults)
+        send = self._send(member_file, request.destination, request.request_id)
+        upload = Upload(member_file, send, header, validate_only=request.validate_only)
+        try:
+            await upload.add(UploadBatch(audience_members=request.audience_members))
+            response = await upload.finish()
+        finally:
+            upload.close()
+        return IngestAudienceMembersResponse(export_job=response.files[0].export_job if response.files else None)
 
     async def UploadAudienceMembers(
         self, request_iterator: AsyncIterator[UploadAudienceMembersRequest], context: Context
     ) -> UploadAudienceMembersResponse:
-        first = await anext(request_iterator, None)
+        header = await self._header(request_iterator)
+        adapter, (destination_id,) = self._desk.find(header.destination, "Destination")
+        member_file = await adapter.upload_audience_members(destination_id, header.defaults)
+        send = self._send(member_file, header.destination, header.request_id)
+        upload = Upload(member_file, send, header, validate_only=header.validate_only)
+        try:
+            await _receive(request_iterator, upload)
+            return await upload.finish() if upload.received else self._so_far(header)
+        except InvalidRequest as error:
+            error.metadata.setdefault("nextMemberIndex", str(upload.next_index))
+            raise
+        except VendorError as error:
+            if not upload.stands:
+                raise
+            return upload.answer(error)
+        finally:
+            upload.close()
+
+    async def _header(self, requests: AsyncIterator[UploadAudienceMembersRequest]) -> UploadHeader:
+        """Return the header of an upload, once its caller may and it is right."""
+        first = await anext(requests, None)
         if first is None or first.WhichOneof("payload") != "header":
             raise InvalidRequest("an upload begins with its header", reason="UPLOAD_PROTOCOL")
+        RECORD.get().request_id = first.header.request_id
         identity.authorize(self._desk.callers, first.header.destination)
         validation.validate(first.header)
-        raise self._refusal(first.header.destination)
+        return first.header
 
-    def _refusal(self, destination: str) -> NotSupported:
-        adapter, _ = self._desk.find(destination, "Destination")
-        return NotSupported(f"members of {adapter.vendor} can't be taken yet", metadata={"vendor": adapter.vendor})
+    def _send(self, member_file: MemberFile, destination: str, request_id: str) -> Send:
+        """Return what hands a spool to the vendor, once for its place under this request_id."""
+
+        async def send(spool: Spool) -> UploadedFile:
+            key = self._key(destination, f"{request_id}/{spool.first_index}" if request_id else "")
+
+            async def act(marker: str) -> UploadedFile:
+                spool.file.seek(0)
+                job = await member_file.send(spool.file, spool.size_bytes, marker=marker)
+                job.started_by_gateway = True
+                etags.stamp(job)
+                return UploadedFile(export_job=job, first_member_index=spool.first_index, member_count=spool.count)
+
+            try:
+                return await self._desk.ledger.once(key, spool.fingerprint, act, max_write_s=MAX_SEND_S)
+            finally:
+                spool.file.close()
+
+        return send
+
+    def _so_far(self, header: UploadHeader) -> UploadAudienceMembersResponse:
+        """Return what the vendor has of the upload that came under this request_id before."""
+        files: list[UploadedFile] = []
+        if header.request_id:
+            key = self._key(header.destination, f"{header.request_id}/")
+            files = sorted(self._desk.ledger.results(key, UploadedFile), key=attrgetter("first_member_index"))
+        index = files[-1].first_member_index + files[-1].member_count if files else header.first_member_index
+        return UploadAudienceMembersResponse(files=files, next_member_index=index)
+
+    def _key(self, destination: str, request_id: str) -> Key:
+        record = RECORD.get()
+        return Key(record.caller.id, record.method.name, destination, request_id.lower())
+
+
+async def _receive(requests: AsyncIterator[UploadAudienceMembersRequest], upload: Upload) -> None:
+    """Take in what follows the header, to the end of the stream.
+
+    Raises:
+        InvalidRequest: UPLOAD_PROTOCOL, UPLOAD_INCOMPLETE; as `Upload.add` does.
+    """
+    expected: int | None = None
+    async for request in requests:
+        payload = request.WhichOneof("payload")
+        if expected is not None or payload not in {"batch", "finish"}:
+            wrong = "a second header" if payload == "header" else "a message after the finish" if payload else "nothing"
+            raise InvalidRequest(f"after the header come batches and a finish, not {wrong}", reason="UPLOAD_PROTOCOL")
+        validation.validate(getattr(request, payload))
+        if payload == "batch":
+            await upload.add(request.batch)
+        else:
+            expected = request.finish.member_count
+    if expected != upload.received:
+        said = "there was no finish" if expected is None else f"the finish says {expected}"
+        raise InvalidRequest(
+            f"{upload.received} members were received, and {said}",
+            reason="UPLOAD_INCOMPLETE",
+            metadata={"expected": str(expected or ""), "received": str(upload.received)},
+        )

@@ -9,12 +9,12 @@ import pytest
 from adapters import calls, errors
 from adapters.errors import ApiError
 from audiencegateway.v1.export_jobs_pb2 import CreateExportJobRequest, ExportJob
-from gateway.ledger import Key
+from gateway.ledger import Key, fingerprint
 from gateway.ledger.memory import MemoryLedger
 
 KEY = Key("caller", "CreateExportJob", "connections/c", "5b0cf0ea-7d3e-4a53-9a9e-0f2f9f6f7c11")
-REQUEST = CreateExportJobRequest(parent="connections/c", request_id=KEY.request_id)
-JOB = ExportJob(name="connections/c/exportJobs/1")
+REQUEST = fingerprint(CreateExportJobRequest(parent="connections/c", request_id=KEY.request_id))
+JOB = ExportJob(name="connections/c/exportJobs/1", started_by_gateway=True)
 Act = Callable[[str], Coroutine[Any, Any, ExportJob]]
 
 
@@ -66,7 +66,7 @@ async def test_without_a_request_id_every_call_is_made() -> None:
     act, markers = acting(JOB, JOB)
     key = Key(KEY.caller, KEY.method, KEY.parent, "")
     for _ in range(2):
-        await ledger.once(key, CreateExportJobRequest(parent=KEY.parent), act)
+        await ledger.once(key, REQUEST, act)
 
     assert len(markers) == 2
 
@@ -75,7 +75,7 @@ async def test_the_same_id_with_other_content_is_refused() -> None:
     ledger = MemoryLedger()
     act, markers = acting(JOB)
     await ledger.once(KEY, REQUEST, act)
-    other = CreateExportJobRequest(parent="connections/c", export_job=ExportJob(display_name="other"))
+    other = fingerprint(CreateExportJobRequest(parent="connections/c", export_job=ExportJob(display_name="other")))
     with pytest.raises(ApiError) as refused:
         await ledger.once(KEY, other, act)
 
