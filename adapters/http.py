@@ -32,6 +32,7 @@ from adapters.errors import (
     VendorError,
     invalid_field,
 )
+from adapters.limits import Pace
 from adapters.retry import LOSSES, Loss, Retry, again, kind_of_answer, retry_after_s
 from adapters.secrets import scrub
 from adapters.streams import Stream
@@ -124,10 +125,12 @@ class Http:
         resource: str = "",
         conflict: str | None = None,
         permission: str = "",
+        pace: Pace | None = None,
     ) -> Answer:
         """Send one call, again as its retry class allows, and return the 2xx answer.
 
-        *conflict* is the reason that a 409 stands for, *permission* what a 403 misses, in the vendor's words.
+        *conflict* is the reason that a 409 stands for, *permission* what a 403 misses, in the vendor's words. A call
+        that *pace* has no turn for waits as if the vendor had asked for it.
 
         Raises:
             VendorError: As `adapters.errors` draws it.
@@ -159,7 +162,7 @@ class Http:
             accepted = sent is None or sent.whole
             raise self._refusal(answer, retry if accepted else Retry.READ, resource, conflict, permission)
 
-        return await self._attempts(once, retry, math.inf if upload else timeouts.operation_s)
+        return await self._attempts(once, retry, math.inf if upload else timeouts.operation_s, pace)
 
     def decode(self, answer: Answer, reply: type[T]) -> T:
         """Return the body of *answer* as a wire type.
@@ -249,7 +252,11 @@ class Http:
         )
 
     async def _attempts(
-        self, once: Callable[[Mapping[str, str], float], Awaitable[T]], retry: Retry, operation_s: float
+        self,
+        once: Callable[[Mapping[str, str], float], Awaitable[T]],
+        retry: Retry,
+        operation_s: float,
+        pace: Pace | None = None,
     ) -> T:
         transport = self.transport
         clock = asyncio.get_running_loop().time
@@ -266,15 +273,17 @@ class Http:
             if started >= deadline:
                 raise self._lost(Loss.TIMEOUT, Retry.READ, "no time left")
             attempt += 1
-            call.vendor_calls += 1
             try:
+                if pace is not None:
+                    pace.take()
+                call.vendor_calls += 1
                 return await once(given, deadline - started)
             except CredentialsRejected:
                 if renewed or not await self._in_time(self.auth.renew(given), deadline):
                     raise
                 renewed = True
             except VendorError as error:
-                delay_s = transport.backoff.delay_s(error, attempt, transport.jitter())
+                delay_s = transport.backoff.delay_s(self.named(error), attempt, transport.jitter())
                 if attempt >= transport.backoff.attempts or not again(error, retry) or clock() + delay_s >= deadline:
                     raise
                 LOG.info("connection %s: attempt %d failed: %s", transport.connection, attempt, error.reason)

@@ -59,8 +59,11 @@ def again(error: VendorError, retry: Retry) -> bool:
 def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
     """Return the wait that `Retry-After` asks for, whether it gives seconds or a date; None where it says nothing."""
     text = headers.get("Retry-After", "").strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
+    return float(text) if _SECONDS.fullmatch(text) else until_s(text, now_s)
+
+
+def until_s(text: str, now_s: float) -> float | None:
+    """Return the wait until a date as mails and HTTP headers have it, 0 for one that is past; None for what is none."""
     try:
         moment = parsedate_to_datetime(text)
         # A date is always in GMT, said or not.

@@ -42,6 +42,7 @@ class Transport:
         timeouts: Timeouts | None = None,
         backoff: Backoff | None = None,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -50,6 +51,9 @@ class Transport:
         self.timeouts = timeouts or Timeouts()
         self.backoff = backoff or Backoff()
         self.now = now
+        """Epoch seconds; may be set back."""
+        self.clock = clock
+        """Seconds since some moment; never goes back."""
         self.sleep = sleep
         self.jitter = jitter
         self.pooled = self._session(aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30))
