@@ -136,11 +136,13 @@ def _details(error: ApiError) -> list[Message]:
 
 def _metadata(error: ApiError) -> dict[str, str]:
     metadata = dict(error.metadata)
-    if isinstance(error, VendorError):
-        fault = error.fault
+    # What an adapter makes of a vendor's answer is raised from it, and the caller may want to know the answer too.
+    said = error if isinstance(error, VendorError) else error.__cause__
+    if isinstance(said, VendorError):
+        fault = said.fault
         metadata |= {
-            "vendor": error.vendor,
-            "connection": error.connection,
+            "vendor": said.vendor,
+            "connection": said.connection,
             "vendorHttpStatus": str(fault.http_status or ""),
             "vendorCode": fault.code,
             "vendorRequestId": fault.request_id,

@@ -1,5 +1,6 @@
 """One gateway over the simulators of all registered vendors; every test starts from the seed state of its own."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,9 @@ async def everything() -> AsyncIterator[dict[str, Vendor]]:
     async with simulated(vendors) as running:
         configured = settings("127.0.0.1:0", running)
         connections = await Connections.open(configured.connections)
+        for connection in connections:
+            # Attempts stay what they are, only the waits between them are not waited for.
+            connection.adapter.transport.sleep = lambda _: asyncio.sleep(0)
         gateway = build(configured, connections)
         address = await gateway.start()
         async with grpc.aio.insecure_channel(address) as channel:

@@ -416,3 +416,17 @@ async def test_a_stream_that_its_client_leaves_ends_at_the_vendor_too() -> None:
         await asyncio.wait_for(ended.wait(), 5)
 
     assert first.export_job.state == export_jobs_pb2.ExportJob.RUNNING
+
+
+async def test_what_an_adapter_makes_of_a_vendors_answer_still_says_what_the_answer_was() -> None:
+    said = errors.Conflict("the vendor answered 409", fault=Fault(http_status=409, message="is running"))
+    said.vendor, said.connection = "scripted", "scripted"
+
+    async def get_destination(self: object, destination_id: str, *, full: bool) -> Destination:
+        raise errors.Precondition("not now", reason="DESTINATION_DISABLED") from said
+
+    async with serving(scripted(get_destination=get_destination)) as stubs:
+        answer = await refused(stubs.destinations.GetDestination(GET))
+
+    assert answer.reason == "DESTINATION_DISABLED"
+    assert (answer.metadata["vendorHttpStatus"], answer.metadata["vendorMessage"]) == ("409", "is running")

@@ -1,0 +1,133 @@
+"""What every vendor's bad days come to: the contract's code and reason, in time, and the next call works."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+
+from audiencegateway.v1 import destinations_pb2 as pb
+from audiencegateway.v1 import export_jobs_pb2
+from tests.conformance.conftest import Vendor
+from tests.gateway.scripted import refused
+
+C = grpc.StatusCode
+FOR_EVER = 0
+
+READS: dict[str, tuple[dict[str, Any], grpc.StatusCode, str]] = {
+    "400": ({"status": 400}, C.INVALID_ARGUMENT, "REJECTED_BY_VENDOR"),
+    "403": ({"status": 403}, C.FAILED_PRECONDITION, "VENDOR_PERMISSION_MISSING"),
+    "401": ({"status": 401}, C.FAILED_PRECONDITION, "VENDOR_CREDENTIALS_REJECTED"),
+    "404": ({"status": 404}, C.NOT_FOUND, "DESTINATION_NOT_FOUND"),
+    "408": ({"status": 408}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
+    "410": ({"status": 410}, C.NOT_FOUND, "DESTINATION_NOT_FOUND"),
+    "422": ({"status": 422}, C.INVALID_ARGUMENT, "REJECTED_BY_VENDOR"),
+    "429": ({"status": 429}, C.RESOURCE_EXHAUSTED, "VENDOR_RATE_LIMITED"),
+    "500": ({"status": 500}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
+    "502": ({"status": 502}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
+    "503": ({"status": 503}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
+    "504": ({"status": 504}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
+    "a reset": ({"drop": "before"}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
+    "a body that breaks off": ({"drop": "truncate"}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
+    "HTML with 200": (
+        {"body": "<html>hello</html>", "headers": {"Content-Type": "text/html"}},
+        C.INTERNAL,
+        "VENDOR_PROTOCOL",
+    ),
+    "half of a JSON": ({"body": '{"half": ['}, C.INTERNAL, "VENDOR_PROTOCOL"),
+    "another JSON": ({"body": "[1, 2]"}, C.INTERNAL, "VENDOR_PROTOCOL"),
+    "a redirect": ({"status": 302, "headers": {"Location": "/elsewhere"}}, C.INTERNAL, "VENDOR_PROTOCOL"),
+}
+
+
+def _get(vendor: Vendor) -> pb.GetDestinationRequest:
+    return pb.GetDestinationRequest(name=vendor.destination())
+
+
+@pytest.mark.parametrize("weather", READS)
+async def test_a_read_ends_with_its_code_and_the_next_one_works(vendor: Vendor, weather: str) -> None:
+    vendor.can("get_destination")
+    fault, code, reason = READS[weather]
+    await vendor.stubs.destinations.GetDestination(_get(vendor))
+    (read,) = vendor.requests("GET")
+    vendor.simulator.fault(method="GET", path=read["path"], count=FOR_EVER, **fault)
+    answer = await refused(vendor.stubs.destinations.GetDestination(_get(vendor), timeout=10))
+    vendor.simulator.faults.clear()
+    after = await vendor.stubs.destinations.GetDestination(_get(vendor))
+
+    assert (answer.code, answer.reason) == (code, reason)
+    assert answer.metadata["vendor"] == vendor.id
+    assert (answer.retry_after_s is not None) >= (code is C.UNAVAILABLE)
+    assert after.name == vendor.destination()
+    assert all("/elsewhere" not in entry["path"] for entry in vendor.requests())
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "before"}, {"status": 429}])
+async def test_a_read_is_tried_again_and_its_caller_sees_nothing(vendor: Vendor, fault: dict[str, Any]) -> None:
+    vendor.can("get_destination")
+    vendor.simulator.fault(method="GET", path="*", count=2, **fault)
+    got = await vendor.stubs.destinations.GetDestination(_get(vendor))
+
+    assert got.name == vendor.destination()
+    assert len(vendor.requests("GET")) == 3
+
+
+async def test_a_wait_that_the_vendor_asks_for_is_told_when_there_is_no_time_for_it(vendor: Vendor) -> None:
+    vendor.can("get_destination")
+    vendor.simulator.fault(method="GET", path="*", count=FOR_EVER, status=429, headers={"Retry-After": "77"})
+    answer = await refused(vendor.stubs.destinations.GetDestination(_get(vendor), timeout=5))
+
+    assert (answer.code, answer.reason) == (C.RESOURCE_EXHAUSTED, "VENDOR_RATE_LIMITED")
+    assert answer.retry_after_s is not None
+    assert answer.retry_after_s >= 77
+    assert len(vendor.requests("GET")) == 1
+
+
+async def test_a_deadline_that_ends_during_a_read_ends_the_vendors_call_too(vendor: Vendor) -> None:
+    vendor.can("get_destination")
+    await vendor.stubs.destinations.GetDestination(_get(vendor))
+    vendor.simulator.journal.clear()
+    vendor.simulator.fault(method="GET", path="*", count=FOR_EVER, delay_s=30)
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await vendor.stubs.destinations.GetDestination(_get(vendor), timeout=0.3)
+
+    assert ended.value.code() is C.DEADLINE_EXCEEDED
+    # The simulator notes no status for a caller that has gone.
+    assert [entry["status"] for entry in vendor.requests()] == [None]
+
+
+async def test_a_start_that_its_caller_leaves_is_finished_once(vendor: Vendor) -> None:
+    vendor.can("create_export_job")
+    request = export_jobs_pb2.CreateExportJobRequest(
+        parent=vendor.connection,
+        export_job=vendor.message("export_job", export_jobs_pb2.ExportJob()),
+        request_id=str(uuid4()),
+    )
+    request.validate_only = True
+    await vendor.stubs.export_jobs.CreateExportJob(request)
+    request.validate_only = False
+    vendor.simulator.journal.clear()
+    vendor.simulator.fault(method="POST", path="*", delay_s=0.4)
+    call = vendor.stubs.export_jobs.CreateExportJob(request)
+    while not vendor.requests("POST"):  # noqa: ASYNC110 - the simulator has no event for a request under way
+        await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    answer = None
+    while answer is None:
+        answer = await _answer_or_none(vendor, request)
+
+    assert answer.name.startswith(f"{vendor.connection}/exportJobs/")
+    assert len(vendor.requests("POST")) == 1
+
+
+async def _answer_or_none(vendor: Vendor, request: Any) -> Any:
+    """Return the job, or None while the same request is under way."""
+    try:
+        return await vendor.stubs.export_jobs.CreateExportJob(request)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not C.ABORTED:
+            raise
+        return None
