@@ -16,15 +16,15 @@ What this promises, as long as the vendor keeps the order of what stays:
 - A caller that deletes all of each page before it asks for the next one sees every item once.
 """
 
-from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from adapters import cursors
 from adapters.base import Page
-from adapters.errors import InvalidRequest, ProtocolViolation
+from adapters.errors import ProtocolViolation
 
 T = TypeVar("T")
 Fetch = Callable[[int, int], Awaitable[Sequence[T]]]
@@ -32,7 +32,6 @@ Fetch = Callable[[int, int], Awaitable[Sequence[T]]]
 
 ANCHORS = 8
 FORWARD_READS = 3
-VERSION = "1"
 
 
 class _Anchor(NamedTuple):
@@ -86,7 +85,7 @@ async def read(fetch: Fetch[T], key: Callable[[T], str], cursor: str, size: int,
         await stretch.read_forward(size)
         return _page(stretch, 0, (), key, size)
 
-    place = _decode(cursor)
+    place = cursors.unpack(cursor, _Place)
     stretch = _Stretch(fetch, place.offset - 1, max_limit)
     await stretch.read_forward(size + 1)
     after, anchors = 1, place.anchors
@@ -140,7 +139,7 @@ def _page(
     anchors = tuple(
         _Anchor(ordinal, digests.get(ordinal) or _digest(key(fresh[ordinal]))) for ordinal in _kept([*digests, *fresh])
     )
-    return Page(items, _encode(_Place(stretch.start + end, anchors)))
+    return Page(items, cursors.pack(_Place(stretch.start + end, anchors)))
 
 
 def _kept(ordinals: list[int]) -> list[int]:
@@ -156,17 +155,3 @@ def _kept(ordinals: list[int]) -> list[int]:
 
 def _digest(key: str) -> bytes:
     return blake2b(key.encode(), digest_size=8).digest()
-
-
-def _encode(place: _Place) -> str:
-    return VERSION + urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()
-
-
-def _decode(cursor: str) -> _Place:
-    try:
-        if not cursor.startswith(VERSION):
-            raise ValueError(cursor)
-        payload = b64decode(cursor[1:] + "=" * (-len(cursor[1:]) % 4), altchars=b"-_", validate=True)
-        return msgspec.msgpack.decode(payload, type=_Place)
-    except ValueError as error:
-        raise InvalidRequest("not a cursor of a list that is paged by offset", reason="INVALID_PAGE_TOKEN") from error
