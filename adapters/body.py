@@ -34,10 +34,9 @@ class Body(Payload):
             for start in range(0, len(first), PIECE_BYTES):
                 async with asyncio.timeout(self._idle_s):
                     await writer.write(first[start : start + PIECE_BYTES])
-        except BaseException:
-            # close() would keep the connection until the vendor has taken what is buffered, if it ever does.
-            if writer.transport is not None:
+            self.whole = True
+        finally:
+            if not self.whole and writer.transport is not None:
+                # close() would keep the connection until the vendor has taken what is buffered, if it ever does.
                 writer.transport.abort()
-            raise
-        self.whole = True
         await writer.write(last)

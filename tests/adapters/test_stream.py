@@ -472,6 +472,6 @@ def test_every_offset_of_every_cut_is_exact(offset: int, cuts: list[int], by_ran
         content = Content()
 
     async def got() -> bytes:
-        return b"".join([chunk async for chunk in streams._chunks(None, Response(), begin, offset)])  # type: ignore[arg-type]
+        return b"".join([chunk async for chunk in streams._chunks(None, Response(), begin, offset)])  # type: ignore[arg-type]  # a double
 
     assert asyncio.run(got()) == FILE[offset:]

@@ -26,7 +26,7 @@ EPOCH_S = 1_769_846_400  # 2026-01-31T08:00:00Z
 
 
 def job(**fields: object) -> ExportJob:
-    return ExportJob(**fields)  # type: ignore[arg-type]
+    return ExportJob(**fields)  # type: ignore[arg-type]  # fields of any kind
 
 
 def matches(text: str, message: Destination | ExportJob | Connection) -> bool:
