@@ -13,6 +13,9 @@ def keep(typed: object, raw: Any) -> None:  # noqa: ANN401 - JSON is Any
     if isinstance(typed, list) and isinstance(raw, list):
         for item, json in zip(typed, raw, strict=True):
             keep(item, json)
+    elif isinstance(typed, dict) and isinstance(raw, dict):
+        for key, item in typed.items():
+            keep(item, raw.get(key))
     elif isinstance(typed, msgspec.Struct) and isinstance(raw, dict):
         modelled = dict(zip(typed.__struct_encode_fields__, typed.__struct_fields__, strict=True))
         for key, name in modelled.items():

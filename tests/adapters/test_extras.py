@@ -37,6 +37,13 @@ def test_what_is_not_modelled_hangs_on_the_struct_it_belongs_to() -> None:
     assert tree.one.extras == {"deep": {"a": [1]}, "extras": "a key like any other"}
 
 
+def test_what_stands_under_keys_of_the_vendors_choice_is_reached_too() -> None:
+    raw = {"a": {"id": 1, "color": "teal"}, "b": {"id": 2}}
+    leaves = msgspec.convert(raw, dict[str, Leaf])
+    keep(leaves, raw)
+    assert {key: leaf.extras for key, leaf in leaves.items()} == {"a": {"color": "teal"}, "b": {}}
+
+
 def test_nothing_is_kept_unless_asked_for() -> None:
     tree = msgspec.convert(RAW, Tree)
     assert [leaf.extras for leaf in tree.leaves] == [{}, {}]
