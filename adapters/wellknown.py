@@ -53,6 +53,18 @@ def timestamp(text: str | None) -> Timestamp | None:
     return message
 
 
+def instant(epoch_ms: float | None) -> Timestamp | None:
+    """Return a time in milliseconds since 1970; None for what is none, or beyond the calendar."""
+    if epoch_ms is None:
+        return None
+    message = Timestamp()
+    try:
+        message.FromMilliseconds(int(epoch_ms))
+    except ValueError:
+        return None
+    return message
+
+
 def failure(message: str, **metadata: str) -> Status:
     """Return why a job failed at its vendor, as the contract words it; empty *metadata* is left out."""
     info = ErrorInfo(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.errors import InvalidRequest
-from adapters.wellknown import failure, plain, struct, timestamp, value
+from adapters.wellknown import failure, instant, plain, struct, timestamp, value
 
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
@@ -52,6 +52,26 @@ def test_a_value_that_was_never_set_is_null() -> None:
     message = Struct()
     message.fields["x"].SetInParent()
     assert plain(message) == {"x": None}
+
+
+@pytest.mark.parametrize(
+    ("epoch_ms", "expected"),
+    [
+        (1538615973895, datetime(2018, 10, 4, 1, 19, 33, 895000, tzinfo=UTC)),
+        (1538615973895.0, datetime(2018, 10, 4, 1, 19, 33, 895000, tzinfo=UTC)),
+        (0, datetime(1970, 1, 1, tzinfo=UTC)),
+        (-1, datetime(1969, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_read_from_milliseconds(epoch_ms: float, expected: datetime) -> None:
+    found = instant(epoch_ms)
+    assert found is not None
+    assert found.ToDatetime(UTC) == expected
+
+
+@pytest.mark.parametrize("epoch_ms", [None, 10**18, -(10**18), 10**40, 1e300])
+def test_what_is_no_time_in_milliseconds_is_none(epoch_ms: float | None) -> None:
+    assert instant(epoch_ms) is None
 
 
 @pytest.mark.parametrize(
