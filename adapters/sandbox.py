@@ -10,11 +10,13 @@ The control surface is the same for every vendor, so that tests in any language 
     POST   /_sandbox/faults    {"method", "path", "count", "status", "headers", "body", "delay_s", "drop"}; see `Fault`
     DELETE /_sandbox/faults
     GET    /_sandbox/journal   {"requests": [...]}, oldest first; see `Sandbox.journal`
+    GET    /_sandbox/state     what the vendor holds and shows nobody; see its `state`
     GET    /_sandbox/switches  {"switches": {name: value}, "documentation": {name: {"default", "choices", "doc"}}}
     POST   /_sandbox/switches  {name: value, ...}, all or none
 """
 
 import asyncio
+import contextlib
 import http
 import inspect
 import ipaddress
@@ -26,6 +28,7 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from adapters.sandbox_http import (
+    GONE,
     ApiError,
     Call,
     Fault,
@@ -33,6 +36,7 @@ from adapters.sandbox_http import (
     Invalid,
     Reply,
     Routes,
+    TooLarge,
     error_reply,
     hang_up,
     is_seconds,
@@ -43,6 +47,7 @@ from adapters.sandbox_http import (
     send,
     strip_content_type,
 )
+from adapters.sandbox_multipart import Multipart, Part
 from adapters.sandbox_world import Clock, Ids, Run, Stage, Switch, Token, TokenBook
 
 # What a vendor's simulator imports from here.
@@ -53,6 +58,8 @@ __all__ = [
     "Handler",
     "Ids",
     "Invalid",
+    "Multipart",
+    "Part",
     "Reply",
     "Run",
     "Sandbox",
@@ -78,6 +85,8 @@ class Sandbox:
     """The vendor's own switches; `TIMING` is added to them."""
     max_body_bytes: ClassVar[int] = 2 * 1024 * 1024
     """A longer request gets 413, before it is read where its length is announced."""
+    streamed: ClassVar[frozenset[str]] = frozenset()
+    """The keys of `routes` whose handlers read the body themselves, by `Call.piece`: it may be larger than memory."""
 
     TIMING: ClassVar[Mapping[str, Switch]] = {
         "waiting_s": Switch(5.0, float, "how long a job that starts from now on waits"),
@@ -150,6 +159,10 @@ class Sandbox:
     def stamp(self, call: Call, reply: Reply) -> None:
         """Add what every answer of the vendor carries; not done to answers of faults."""
 
+    def state(self) -> dict[str, Any]:
+        """Return, as JSON, what tests may want to know and the vendor has no call for."""
+        return {}
+
     # What tests and the control surface do.
 
     def reset(self) -> None:
@@ -214,24 +227,28 @@ class Sandbox:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if request.raw_path.startswith(CONTROL):
             return await send(request, await self._control(request))
-        call = Call(request)
+        call = Call(request, self.max_body_bytes)
+        handlers = self._match(call)
         entry = journal_entry(call)
         self.journal.append(entry)
         fault = self._take_fault(call)
-        whole = await self._read(call, entry)
+        refused = fault is not None and (fault.answers() or fault.drop == "before")
+        try:
+            # A streamed body is read by its handler; what that leaves is read all the same, before the answer.
+            streamed = await self._reply_to(call, handlers) if call.route in self.streamed and not refused else None
+            await self._read_body(call, keep=call.route not in self.streamed)
+        except GONE:
+            return hang_up(request)
+        finally:
+            entry.update(journal_body(call))
         if fault and fault.delay_s:
             await asyncio.sleep(fault.delay_s)
-        if not whole or (fault and fault.drop == "before"):
+        if fault and fault.drop == "before":
             return hang_up(request)
-        try:
-            if fault and fault.answers():
-                reply = fault.reply(lambda status: self.error(status, "", call))
-            else:
-                reply = await self._handle(call)
-        except ApiError as error:
-            reply = error_reply(error)
-        except Invalid as error:
-            reply = error_reply(self.error(400, str(error), call))
+        if fault and fault.answers():
+            reply = fault.reply(lambda status: self.error(status, "", call))
+        else:
+            reply = streamed or await self._reply_to(call, handlers)
         if fault:
             names = {name.lower() for name in fault.headers}
             reply.headers = {k: v for k, v in reply.headers.items() if k.lower() not in names} | fault.headers
@@ -240,27 +257,31 @@ class Sandbox:
         entry["status"] = reply.status
         return await send(request, reply, truncate=fault is not None and fault.drop == "truncate")
 
-    async def _read(self, call: Call, entry: dict[str, Any]) -> bool:
-        """Read the body into the one buffer that the handler gets; False where the client went away on the way."""
-        announced = call.request.content_length or 0
-        try:
-            while announced <= self.max_body_bytes >= len(call.body):
-                chunk = await call.request.content.readany()
-                if not chunk:
-                    break
-                call.body += chunk
-        except (web.RequestPayloadError, ConnectionError):
-            return False
-        finally:
-            entry["body_bytes"] = max(announced, len(call.body))
-            entry.update(journal_body(call.body))
-        return True
-
-    async def _handle(self, call: Call) -> Reply:
-        if max(call.request.content_length or 0, len(call.body)) > self.max_body_bytes:
-            raise self.error(413, "", call)
+    def _match(self, call: Call) -> Mapping[str, Handler]:
         template, handlers, call.params = self._routes.find(call.path)
         call.route = f"{call.method} {template}" if call.method in handlers else ""
+        return handlers
+
+    async def _read_body(self, call: Call, *, keep: bool) -> None:
+        """Read the body to its end, or until it is too long; kept, it is in the one buffer that the handler gets."""
+        with contextlib.suppress(TooLarge):
+            while piece := await call.piece():
+                if keep:
+                    call.body += piece
+
+    async def _reply_to(self, call: Call, handlers: Mapping[str, Handler]) -> Reply:
+        try:
+            return await self._handle(call, handlers)
+        except TooLarge:
+            return error_reply(self.error(413, "", call))
+        except ApiError as error:
+            return error_reply(error)
+        except Invalid as error:
+            return error_reply(self.error(400, str(error), call))
+
+    async def _handle(self, call: Call, handlers: Mapping[str, Handler]) -> Reply:
+        if call.body_bytes > self.max_body_bytes:
+            raise TooLarge
         self.authorize(call)
         # No vendor documents HEAD, so there is nothing there.
         if not handlers or call.method == "HEAD":
@@ -291,6 +312,7 @@ class Sandbox:
             "POST faults": self._control_faults,
             "DELETE faults": self._control_no_faults,
             "GET journal": lambda _: {"requests": list(self.journal)},
+            "GET state": lambda _: self.state(),
             "GET switches": lambda _: self._control_switches({}),
             "POST switches": self._control_switches,
         }

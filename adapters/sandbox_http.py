@@ -33,6 +33,8 @@ class Reply:
 
 
 NO_BODY = object()
+GONE = (web.RequestPayloadError, ConnectionError)
+"""What reading a body raises where the client went away on the way."""
 
 
 class ApiError(Exception):
@@ -47,6 +49,10 @@ class Invalid(Exception):
     """A request that any server would refuse; answered as `Sandbox.error(400, message)`."""
 
 
+class TooLarge(Exception):
+    """A body beyond `Sandbox.max_body_bytes`; answered as `Sandbox.error(413)`."""
+
+
 def json_reply(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """Answer *data* as application/json, unless *headers* give another Content-Type."""
     # A header may be repeated, and its bytes need not be text.
@@ -55,9 +61,9 @@ def json_reply(data: object, status: int = 200, headers: Mapping[str, str] | Non
 
 
 class Call:
-    """One request, whole: its query and headers are those of `request`."""
+    """One request: its query and headers are those of `request`. Whole, unless its route is `Sandbox.streamed`."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, max_body_bytes: int) -> None:
         self.request = request
         self.method = request.method
         self.path, _, self.query_string = request.raw_path.partition("?")
@@ -67,8 +73,25 @@ class Call:
         self.params: dict[str, str] = {}
         """The `{names}` of the route, decoded."""
         self.body = bytearray()
+        """Empty for a streamed route, whose handler reads the body by `piece`."""
+        self.head = bytearray()
+        """What the journal shows of the body."""
+        self.body_bytes = request.content_length or 0
+        """How long the body is, as announced or as far as it was read."""
         self.token: Token | None = None
         """For `Sandbox.authorize` to set."""
+        self._max_body_bytes = max_body_bytes
+        self._read_bytes = 0
+
+    async def piece(self) -> bytes:
+        """Read the next piece of the body; empty at its end. Raises: TooLarge, or what `GONE` has."""
+        if self.body_bytes > self._max_body_bytes:
+            raise TooLarge
+        piece = await self.request.content.readany()
+        self._read_bytes += len(piece)
+        self.body_bytes = max(self.body_bytes, self._read_bytes)
+        self.head += piece[: JOURNAL_BODY_BYTES - len(self.head)]
+        return piece
 
     def json(self) -> Any:  # noqa: ANN401 - whatever the client sent
         """Decode the body. Raises: Invalid."""
@@ -275,11 +298,12 @@ def journal_entry(call: Call) -> dict[str, Any]:
     }
 
 
-def journal_body(body: bytearray) -> dict[str, str]:
-    """Describe the body, cut, as text where it is UTF-8."""
-    head = bytes(body[:JOURNAL_BODY_BYTES])
+def journal_body(call: Call) -> dict[str, Any]:
+    """Describe the body, as far as it was read and cut, as text where it is UTF-8."""
+    head, shown = bytes(call.head), {"body_bytes": call.body_bytes}
     try:
         # Not final: the cut may go through a character.
-        return {"body": codecs.getincrementaldecoder("utf-8")().decode(head, final=len(body) == len(head))}
+        is_whole = call.body_bytes == len(head)
+        return shown | {"body": codecs.getincrementaldecoder("utf-8")().decode(head, final=is_whole)}
     except UnicodeDecodeError:
-        return {"body": "", "body_base64": base64.b64encode(head).decode()}
+        return shown | {"body": "", "body_base64": base64.b64encode(head).decode()}

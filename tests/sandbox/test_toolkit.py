@@ -70,6 +70,9 @@ class Shelf(Sandbox):
     def stamp(self, call: Call, reply: Reply) -> None:
         reply.headers["X-Route"] = call.route
 
+    def state(self) -> dict[str, Any]:
+        return {"books": self.books}
+
     def add(self, call: Call) -> Reply:
         self.read_bytes = len(call.body)
         self.added.set()
@@ -469,6 +472,11 @@ async def test_switches_are_set_shown_and_documented(client: Client) -> None:
     assert client.shelf.switches["cover"] == "soft"
 
 
+async def test_the_state_is_what_the_vendor_says_it_is(client: Client) -> None:
+    await client.ask("POST", "/v1/books", json={"title": "b"})
+    assert await client.control("GET", "state") == {"books": ["first", "b"]}
+
+
 async def test_an_unknown_switch_is_400_with_the_list_and_nothing_is_set(client: Client) -> None:
     status, body, _ = await client.ask("POST", "/_sandbox/switches", json={"cover": "soft", "colour": "red"})
     assert status == 400
@@ -549,6 +557,7 @@ async def test_what_the_control_surface_lacks_is_404_or_405_with_what_there_is(c
             "POST /_sandbox/faults",
             "DELETE /_sandbox/faults",
             "GET /_sandbox/journal",
+            "GET /_sandbox/state",
             "GET /_sandbox/switches",
             "POST /_sandbox/switches",
         ],
