@@ -215,7 +215,7 @@ async def test_the_callers_deadline_reaches_the_outbound_side() -> None:
     async with serving(scripted(get_destination=get_destination)) as stubs:
         await stubs.destinations.GetDestination(GET, timeout=7)
 
-    assert 5 < left[0] <= 7
+    assert 5 < left[0] < 7.1  # gRPC rounds
 
 
 async def test_a_client_that_cancels_a_read_leaves_nothing_running(caplog: pytest.LogCaptureFixture) -> None:
