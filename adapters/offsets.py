@@ -14,6 +14,8 @@ What this promises, as long as the vendor keeps the order of what stays:
   them and the next older anchor is given again; or more is inserted before the place between two pages than
   `FORWARD_READS` reads hold, then what was given before may be.
 - A caller that deletes all of each page before it asks for the next one sees every item once.
+
+A vendor may list more than is wanted: what is not kept fills no page, but it is an anchor like any other item.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,6 +34,8 @@ Fetch = Callable[[int, int], Awaitable[Sequence[T]]]
 
 ANCHORS = 8
 FORWARD_READS = 3
+KEEP_READS = 4
+"""How often a page that what was kept does not fill reads on."""
 
 
 class _Anchor(NamedTuple):
@@ -47,6 +51,11 @@ class _Place(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields
     """Just after the last item given, when it was read."""
     anchors: Annotated[tuple[_Anchor, ...], msgspec.Meta(min_length=1)]
     """In the order given; the last one is the last item."""
+
+
+def everything(_: object) -> bool:
+    """Keep an item, whatever it is."""
+    return True
 
 
 class _Stretch(Generic[T]):
@@ -71,21 +80,40 @@ class _Stretch(Generic[T]):
         self.items[:0] = (await self._fetch(self.start, limit))[:limit]
 
 
-async def read(fetch: Fetch[T], key: Callable[[T], str], cursor: str, size: int, max_limit: int) -> Page[T]:
+async def read(
+    fetch: Fetch[T],
+    key: Callable[[T], str],
+    cursor: str,
+    size: int,
+    max_limit: int,
+    *,
+    keep: Callable[[T], bool] = everything,
+) -> Page[T]:
     """Return at most *size* items from *cursor* on; *max_limit* is the most that the vendor takes as a limit.
 
-    Fewer items than *size* are no end, an empty `next_cursor` is. *key* is an item's id, unique in the list.
+    Fewer items than *size* are no end, an empty `next_cursor` is. *key* is an item's id, unique in the list; *keep*
+    says of each whether it is wanted.
 
     Raises:
         InvalidRequest: INVALID_PAGE_TOKEN, for a cursor that is none of ours.
         ProtocolViolation: the vendor's list does not move on with the offset.
     """
-    if not cursor:
-        stretch = _Stretch(fetch, 0, max_limit)
+    if cursor:
+        stretch, after, anchors = await _resume(fetch, key, cursors.unpack(cursor, _Place), size, max_limit)
+    else:
+        stretch, after, anchors = _Stretch(fetch, 0, max_limit), 0, ()
         await stretch.read_forward(size)
-        return _page(stretch, 0, (), key, size)
+    for _ in range(KEEP_READS):
+        if stretch.ended or sum(map(keep, stretch.items[after:])) >= size or keep is everything:
+            break
+        await stretch.read_forward(max_limit)
+    return _page(stretch, after, anchors, key=key, size=size, keep=keep)
 
-    place = cursors.unpack(cursor, _Place)
+
+async def _resume(
+    fetch: Fetch[T], key: Callable[[T], str], place: _Place, size: int, max_limit: int
+) -> tuple[_Stretch[T], int, tuple[_Anchor, ...]]:
+    """Return what is read from *place* on, where in it the page goes on, and the anchors up to there."""
     stretch = _Stretch(fetch, place.offset - 1, max_limit)
     await stretch.read_forward(size + 1)
     after, anchors = 1, place.anchors
@@ -97,7 +125,7 @@ async def read(fetch: Fetch[T], key: Callable[[T], str], cursor: str, size: int,
         after, anchors = _locate(stretch, anchors, key)
         if after == len(stretch.items) and not stretch.ended:
             raise ProtocolViolation(f"the list does not move on at offset {stretch.start + after}")
-    return _page(stretch, after, anchors, key, size)
+    return stretch, after, anchors
 
 
 async def _search(
@@ -128,18 +156,27 @@ def _locate(
 
 
 def _page(
-    stretch: _Stretch[T], after: int, anchors: tuple[_Anchor, ...], key: Callable[[T], str], size: int
+    stretch: _Stretch[T],
+    after: int,
+    anchors: tuple[_Anchor, ...],
+    *,
+    key: Callable[[T], str],
+    size: int,
+    keep: Callable[[T], bool],
 ) -> Page[T]:
-    items = stretch.items[after : after + size]
-    end = after + len(items)
+    kept = [index for index in range(after, len(stretch.items)) if keep(stretch.items[index])]
+    # Behind the last one that there is room for; behind everything, where all that is kept has room.
+    end = kept[size - 1] + 1 if len(kept) > size else len(stretch.items)
+    given = [stretch.items[index] for index in kept[:size]]
     if stretch.ended and end == len(stretch.items):
-        return Page(items)
+        return Page(given)
+    items = stretch.items[after:end]
     digests = {anchor.ordinal: anchor.digest for anchor in anchors}
     fresh = dict(enumerate(items, anchors[-1].ordinal + 1 if anchors else 1))
     anchors = tuple(
         _Anchor(ordinal, digests.get(ordinal) or _digest(key(fresh[ordinal]))) for ordinal in _kept([*digests, *fresh])
     )
-    return Page(items, cursors.pack(_Place(stretch.start + end, anchors)))
+    return Page(given, cursors.pack(_Place(stretch.start + end, anchors)))
 
 
 def _kept(ordinals: list[int]) -> list[int]:

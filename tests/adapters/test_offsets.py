@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.errors import InvalidRequest, ProtocolViolation
-from adapters.offsets import ANCHORS, FORWARD_READS, read
+from adapters.offsets import ANCHORS, FORWARD_READS, KEEP_READS, everything, read
 
 UNHURRIED = settings(deadline=None)  # a walk is many awaits, and the machine may be busy
 
@@ -38,20 +38,24 @@ def unchanged(_: list[str]) -> None:
 
 
 async def walk(
-    vendor: Vendor, size: int, max_limit: int, between: Callable[[list[str]], None] = unchanged
+    vendor: Vendor,
+    size: int,
+    max_limit: int,
+    between: Callable[[list[str]], None] = unchanged,
+    keep: Callable[[str], bool] = everything,
 ) -> list[list[str]]:
     """Return the pages of one walk; *between* sees what each page but the last one gave."""
     vendor.max_limit = max_limit
     pages: list[list[str]] = []
     cursor = ""
     while cursor or not pages:
-        page = await read(vendor.fetch, str, cursor, size, max_limit)
+        page = await read(vendor.fetch, str, cursor, size, max_limit, keep=keep)
         pages.append(page.items)
         cursor = page.next_cursor
         assert len(page.items) <= size
         assert len(pages) < 1000
         if cursor:
-            assert page.items
+            assert page.items or keep is not everything
             between(page.items)
     return pages
 
@@ -149,13 +153,13 @@ async def test_new_items_among_those_given_do_not_bring_the_given_back() -> None
 
 async def test_a_caller_that_deletes_each_page_sees_every_item_once() -> None:
     vendor = numbered(500)
-    everything = list(vendor.items)
+    at_first = list(vendor.items)
 
     def delete(given: list[str]) -> None:
         vendor.items = [item for item in vendor.items if item not in given]
 
     pages = await walk(vendor, 50, 100, delete)
-    assert flat(pages) == everything
+    assert flat(pages) == at_first
     assert len(vendor.reads) <= len(pages) * (2 + FORWARD_READS)
 
 
@@ -201,6 +205,32 @@ async def test_a_cursor_stays_short_however_far_the_walk_and_however_long_the_id
         cursors.append(cursor)
     assert max(map(len, cursors)) < 330
     assert all(character.isalnum() or character in "-_" for character in "".join(cursors))
+
+
+def is_seventh(item: str) -> bool:
+    return int(item.removeprefix("id-")) % 7 == 0 if item.startswith("id-") else item.endswith("3")
+
+
+async def test_pages_are_filled_with_what_is_kept() -> None:
+    vendor = numbered(100)
+    pages = await walk(vendor, 4, 50, keep=is_seventh)
+    assert [len(page) for page in pages] == [4, 4, 4, 3]
+    assert flat(pages) == [item for item in vendor.items if is_seventh(item)]
+
+
+async def test_a_page_reads_on_a_few_times_for_what_is_kept() -> None:
+    vendor = numbered(1000)
+    page = await read(vendor.fetch, str, "", 3, 50, keep=lambda item: item == "id-900")
+    assert page.items == []
+    assert vendor.reads == [(0, 3), *((3 + 50 * number, 50) for number in range(KEEP_READS))]
+    pages = await walk(vendor, 3, 50, keep=lambda item: item == "id-900")
+    assert flat(pages) == ["id-900"]
+
+
+async def test_a_page_that_holds_all_that_is_kept_is_the_last_one() -> None:
+    vendor = numbered(20)
+    page = await read(vendor.fetch, str, "", 3, 50, keep=is_seventh)
+    assert page == (["id-0", "id-7", "id-14"], "")
 
 
 class Deaf(Vendor):
@@ -277,6 +307,18 @@ async def test_what_exists_throughout_appears_exactly_once(
     seen = flat(await walk(vendor, size, max_limit, changes))
     assert len(seen) == len(set(seen))
     assert changes.throughout <= set(seen)
+
+
+@UNHURRIED
+@given(st.data(), st.integers(0, 40), st.integers(1, 9), st.integers(1, 12))
+async def test_what_is_kept_and_exists_throughout_is_never_skipped(
+    data: st.DataObject, count: int, size: int, max_limit: int
+) -> None:
+    vendor = numbered(count)
+    changes = Changes(vendor, data, most_gone=1000, most_inserts=40)
+    seen = set(flat(await walk(vendor, size, max_limit, changes, keep=is_seventh)))
+    assert set(filter(is_seventh, changes.throughout)) <= seen
+    assert all(map(is_seventh, seen))
 
 
 @UNHURRIED
