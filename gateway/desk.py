@@ -1,31 +1,24 @@
-"""What the services share: from a name to its adapter, from a list request to its page, from a write to the ledger."""
+"""What the services share: from a name to its adapter, from a write to the ledger, and how much time is left."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from operator import attrgetter
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from adapters import calls, names
-from adapters.base import Adapter, Listing, ListQuery, Page
-from adapters.errors import InvalidRequest, NotSupported, invalid_field
-from audiencegateway.v1.destinations_pb2 import DestinationView
-from gateway import filtering, paging
+from adapters.base import Adapter
+from adapters.errors import NotSupported
+from gateway import paging
 from gateway.callers import Callers
 from gateway.connections import Connection, Connections
-from gateway.filtering import FieldTable
 from gateway.interceptors.access_log import RECORD
 from gateway.ledger import Key, Ledger, fingerprint
-from gateway.paging import Listed, ListRequest
 from gateway.watching import Sleep
 
 T = TypeVar("T", bound=Message)
 Request = Any
 """Any request of the contract that has the fields used here."""
-Fetch = Callable[[ListQuery, str, int], Coroutine[Any, Any, Page[T]]]
-"""An adapter's list verb: from a query, a cursor and a size to the vendor's page."""
-
 VERBS = {
     "wait_export_job": "get_export_job",
     "watch_export_job": "get_export_job",
@@ -69,8 +62,6 @@ class Desk:
             Missing: CONNECTION_NOT_FOUND.
             NotSupported: The vendor has no such operation.
         """
-        if name == "connections/-":
-            raise invalid_field("parent", "lists over all connections are not served yet: name one")
         connection_id, *ids = names.parse(name, kind)
         adapter = self.connections.get(connection_id).adapter
         verb = RECORD.get().method.verb
@@ -81,35 +72,6 @@ class Desk:
                 metadata={"operation": verb, "vendor": adapter.vendor, "connection": connection_id},
             )
         return adapter, tuple(ids)
-
-    async def page(
-        self,
-        request: ListRequest,
-        fetch: Fetch[T],
-        listing: Listing,
-        *,
-        fields: FieldTable | None = None,
-        finish: Callable[[T], object] = lambda _: None,
-        key: Callable[[T], str] = attrgetter("name"),
-    ) -> Listed[T]:
-        """Return the page of one connection's list that *request* asks for.
-
-        *fields* may stand in its filter, *finish* puts on each item what the vendor does not know.
-
-        Raises:
-            InvalidRequest: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN; FILTER_REQUIRED.
-        """
-        query = _query(request, fields or {}, listing)
-
-        async def finished(cursor: str, size: int) -> Page[T]:
-            page = await fetch(query, cursor, min(size, paging.MAX_PAGE_SIZE))
-            for item in page.items:
-                finish(item)
-            return page
-
-        connection_id = RECORD.get().connection
-        matches = filtering.matcher(query.terms, fields or {})
-        return await paging.walk(self.sealer, request, connection_id, finished, matches=matches, key=key)
 
     async def once(self, request: Request, parent: str, act: Callable[[str], Coroutine[Any, Any, T]]) -> T:
         """Run a mutation of *parent* as the ledger sees fit; one that is only validated is none."""
@@ -126,22 +88,3 @@ class Desk:
         return (
             float("inf") if ends_at is None else max(0.0, ends_at - asyncio.get_running_loop().time() - ANSWER_MARGIN_S)
         )
-
-
-def _query(request: Request, fields: FieldTable, listing: Listing) -> ListQuery:
-    terms = filtering.parse(request.filter, fields) if fields else ()
-    order_by, descending = filtering.parse_order(getattr(request, "order_by", ""), listing.native_orders)
-    query = ListQuery(
-        terms=terms,
-        order_by=order_by,
-        descending=descending,
-        show_deleted=getattr(request, "show_deleted", False),
-        full=getattr(request, "view", 0) == DestinationView.DESTINATION_VIEW_FULL,
-    )
-    if listing.required_filter and query.fixed(listing.required_filter) is None:
-        raise InvalidRequest(
-            f"this vendor lists only what a filter on {listing.required_filter} fixes",
-            reason="FILTER_REQUIRED",
-            metadata={"field": listing.required_filter},
-        )
-    return query

@@ -28,9 +28,10 @@ from audiencegateway.v1.destinations_pb2 import (
     UpdateSubscriptionRequest,
 )
 from audiencegateway.v1.destinations_pb2_grpc import DestinationServiceServicer
-from gateway import etags, updates, validation
+from gateway import etags, lists, updates, validation
 from gateway.desk import Desk
 from gateway.filtering import DESTINATION_FIELDS
+from gateway.lists import Collection
 
 T = TypeVar("T", Destination, Subscription)
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -48,11 +49,15 @@ class DestinationService(DestinationServiceServicer):
         return _stamped(await adapter.get_destination(destination_id, full=full))
 
     async def ListDestinations(self, request: ListDestinationsRequest, context: Context) -> ListDestinationsResponse:
-        adapter, _ = self._desk.find(request.parent, "Connection")
-        page = await self._desk.page(
-            request, adapter.list_destinations, adapter.destinations, fields=DESTINATION_FIELDS, finish=etags.stamp
+        page: Collection[Destination] = await lists.collect(
+            self._desk, request, "destinations", DESTINATION_FIELDS, etags.stamp
         )
-        return ListDestinationsResponse(destinations=page.items, next_page_token=page.next_page_token)
+        return ListDestinationsResponse(
+            destinations=page.items,
+            next_page_token=page.next_page_token,
+            unreachable=page.unreachable,
+            skipped=page.skipped,
+        )
 
     async def CreateDestination(self, request: CreateDestinationRequest, context: Context) -> Destination:
         adapter, _ = self._desk.find(request.parent, "Connection")
@@ -111,7 +116,7 @@ class DestinationService(DestinationServiceServicer):
     async def ListSubscriptions(self, request: ListSubscriptionsRequest, context: Context) -> ListSubscriptionsResponse:
         adapter, (destination_id,) = self._desk.find(request.parent, "Destination")
         fetch = partial(adapter.list_subscriptions, destination_id)
-        page = await self._desk.page(request, fetch, adapter.subscriptions, finish=etags.stamp)
+        page = await lists.page(self._desk, request, fetch, adapter.subscriptions, finish=etags.stamp)
         return ListSubscriptionsResponse(subscriptions=page.items, next_page_token=page.next_page_token)
 
     async def CreateSubscription(self, request: CreateSubscriptionRequest, context: Context) -> Subscription:

@@ -30,9 +30,10 @@ from audiencegateway.v1.export_jobs_pb2 import (
     WatchExportJobResponse,
 )
 from audiencegateway.v1.export_jobs_pb2_grpc import ExportJobServiceServicer
-from gateway import etags, validation
+from gateway import etags, lists, validation
 from gateway.desk import Desk
 from gateway.filtering import EXPORT_JOB_FIELDS
+from gateway.lists import Collection
 from gateway.watching import Watcher
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -55,11 +56,15 @@ class ExportJobService(ExportJobServiceServicer):
         return self._finished(await adapter.get_export_job(export_job_id, full=full))
 
     async def ListExportJobs(self, request: ListExportJobsRequest, context: Context) -> ListExportJobsResponse:
-        adapter, _ = self._desk.find(request.parent, "Connection")
-        page = await self._desk.page(
-            request, adapter.list_export_jobs, adapter.export_jobs, fields=EXPORT_JOB_FIELDS, finish=self._finished
+        page: Collection[ExportJob] = await lists.collect(
+            self._desk, request, "export_jobs", EXPORT_JOB_FIELDS, self._finished
         )
-        return ListExportJobsResponse(export_jobs=page.items, next_page_token=page.next_page_token)
+        return ListExportJobsResponse(
+            export_jobs=page.items,
+            next_page_token=page.next_page_token,
+            unreachable=page.unreachable,
+            skipped=page.skipped,
+        )
 
     async def CreateExportJob(self, request: CreateExportJobRequest, context: Context) -> ExportJob:
         adapter, _ = self._desk.find(request.parent, "Connection")
@@ -105,7 +110,7 @@ class ExportJobService(ExportJobServiceServicer):
     ) -> ListExportJobLogEntriesResponse:
         adapter, (export_job_id,) = self._desk.find(request.parent, "ExportJob")
         fetch = partial(adapter.list_export_job_log_entries, export_job_id)
-        page = await self._desk.page(request, fetch, adapter.log_entries, key=attrgetter("entry_id"))
+        page = await lists.page(self._desk, request, fetch, adapter.log_entries, key=attrgetter("entry_id"))
         return ListExportJobLogEntriesResponse(log_entries=page.items, next_page_token=page.next_page_token)
 
     async def ListExportJobRevisions(
@@ -113,7 +118,7 @@ class ExportJobService(ExportJobServiceServicer):
     ) -> ListExportJobRevisionsResponse:
         adapter, (export_job_id,) = self._desk.find(request.parent, "ExportJob")
         fetch = partial(adapter.list_export_job_revisions, export_job_id)
-        page = await self._desk.page(request, fetch, adapter.revisions)
+        page = await lists.page(self._desk, request, fetch, adapter.revisions)
         return ListExportJobRevisionsResponse(export_job_revisions=page.items, next_page_token=page.next_page_token)
 
     async def GetExportJobRevision(self, request: GetExportJobRevisionRequest, context: Context) -> ExportJobRevision:
