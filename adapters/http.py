@@ -21,7 +21,7 @@ from yarl import URL
 
 from adapters import calls, names, streams
 from adapters.auth import Auth
-from adapters.body import Body
+from adapters.body import Body, File
 from adapters.errors import (
     Conflict,
     CredentialsRejected,
@@ -120,7 +120,7 @@ class Http:
         retry: Retry,
         query: Query = (),
         json: object = msgspec.UNSET,
-        body: bytes | None = None,
+        body: bytes | File | None = None,
         headers: Mapping[str, str] | None = None,
         resource: str = "",
         conflict: str | None = None,
