@@ -12,6 +12,8 @@ from adapters.errors import DownloadInterrupted, Fault, ProtocolViolation, inval
 from adapters.transport import Transport
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
+_AS_IT_IS = frozenset({"identity", "utf-8"})
+"""What a Content-Encoding may be that is none; some vendors put the charset there."""
 _PARTIAL = 206
 _NO_SUCH_RANGE = 416
 
@@ -59,7 +61,7 @@ def stream(transport: Transport, response: aiohttp.ClientResponse, offset: int) 
         if span is None or int(span[1]) != offset:
             raise _violation(transport, response, "answered another range than the one asked for")
         start, size_bytes = offset, None if span[2] == "*" else int(span[2])
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if response.headers.get("Content-Encoding", "identity").lower() not in _AS_IT_IS:
         raise _violation(transport, response, "encoded a file that was asked for as it is")
     if size_bytes is not None and offset > size_bytes:
         raise invalid_field("read_offset", f"beyond the end of the file, which has {size_bytes} bytes")

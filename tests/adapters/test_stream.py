@@ -198,6 +198,11 @@ async def test_an_encoded_file_is_not_passed_on_as_the_file(serve: Serve, dial: 
         await read(dial(vendor.url).http)
 
 
+async def test_a_charset_where_an_encoding_belongs_is_none(serve: Serve, dial: Dial) -> None:
+    vendor = await serve(answers(lambda: web.Response(body=FILE, headers={"Content-Encoding": "UTF-8"})))
+    assert (await read(dial(vendor.url).http))[0] == FILE
+
+
 @pytest.mark.parametrize(
     ("header", "filename"),
     [
