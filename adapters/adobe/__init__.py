@@ -1,0 +1,1 @@
+"""Adobe Experience Platform: export jobs, and the Catalog datasets that they fill."""
