@@ -400,6 +400,18 @@ async def test_attempts_share_one_deadline(serve: Serve, dial: Dial) -> None:
     assert 0.11 <= clock() - begun < 0.2
 
 
+async def test_a_write_that_must_not_be_sent_twice_gets_all_the_time_there_is(serve: Serve, dial: Dial) -> None:
+    async def late(request: web.BaseRequest) -> web.StreamResponse:
+        ready = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.1, ready.set)
+        await ready.wait()
+        return web.json_response({})
+
+    vendor = await serve(late)
+    line = dial(vendor.url, timeouts=Timeouts(attempt_s=0.03))
+    assert (await send(line.http, Retry.ONCE)).status == 200
+
+
 class HastyLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock runs a hundred times as fast as the world's."""
 

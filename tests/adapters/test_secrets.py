@@ -220,6 +220,13 @@ def test_a_secret_at_the_cut_does_not_show_in_part(shift: int, secret: str) -> N
     assert len(scrubbed) <= MAX_SCRUBBED_CHARS + 80
 
 
+@pytest.mark.parametrize("shown", range(1, 32))
+def test_what_looks_like_a_secret_does_not_show_in_part_either(shown: int) -> None:
+    # What is left of it at the cut is too short to look like one.
+    text = "x " * (MAX_SCRUBBED_CHARS // 2)
+    assert "c4n" not in scrub(text[shown + 1 :].lstrip() + " " + "c4n4ry0123456789abcdef0123456789abcdef " * 9)
+
+
 @given(st.sampled_from(["a.", "?token", "key", "@", "-", "bearer ", "a@a", "aA1_" * 7 + "."]))
 def test_megabytes_of_anything_are_scrubbed_without_a_search_that_never_ends(unit: str) -> None:
     assert len(scrub(unit * (4_000_000 // len(unit)))) <= 2 * MAX_SCRUBBED_CHARS

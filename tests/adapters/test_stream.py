@@ -178,6 +178,16 @@ async def test_an_offset_beyond_the_end_is_the_callers_mistake(serve: Serve, dia
     assert len(vendor.received) == 1
 
 
+@pytest.mark.parametrize("handler", [ranged(), whole()], ids=["ranged", "length"])
+async def test_where_the_size_is_known_nothing_is_read_before_an_offset_beyond_it(
+    serve: Serve, dial: Dial, handler: Handler
+) -> None:
+    vendor = await serve(handler)
+    with pytest.raises(InvalidRequest):
+        async with dial(vendor.url).http.stream("f", offset=len(FILE) + 1):
+            raise AssertionError
+
+
 @pytest.mark.parametrize("handler", [ranged(), whole(), whole(chunked=True)], ids=["ranged", "length", "chunked"])
 async def test_from_the_very_end_on_there_is_nothing_more(serve: Serve, dial: Dial, handler: Handler) -> None:
     # Where a download goes on whose last byte had come, but not its end.
