@@ -17,7 +17,7 @@ class Call:
     written: bool = False
     """True once a write has been handed to the vendor, whatever came of it."""
     vendor_calls: int = 0
-    """HTTP requests sent, retries and logins included."""
+    """HTTP requests sent, retries included; a login serves many calls and counts for none."""
     vendor_s: float = 0.0
     """Seconds spent waiting for the vendor."""
 
