@@ -142,9 +142,16 @@ class AdobeAdapter(Adapter[AdobeSettings]):
             found = await self._call(wire.LIST_DATASETS, query=part, full=query.full)
             return list(found.items())
 
-        # Few datasets are destinations, and Catalog can't tell which: whole pages, however little is asked for.
-        rows = await offsets.read(fetch, lambda row: row[0], cursor, MAX_LIMIT, MAX_LIMIT)
-        items = [self._destination(*row) for row in rows.items if translate.is_destination(row[1])]
+        rows = await offsets.read(
+            fetch,
+            lambda row: row[0],
+            cursor,
+            size,
+            MAX_LIMIT,
+            # Few datasets are destinations, and Catalog can't tell which.
+            keep=lambda row: translate.is_destination(row[1]),
+        )
+        items = [self._destination(*row) for row in rows.items]
         if query.full:
             await self._add_running_jobs(items)
         return Page(items, rows.next_cursor)
