@@ -639,7 +639,8 @@ class SegmentSandbox(Sandbox):
         return _data({"syncStatuses": [self._sync(sync) for sync in page], "pagination": pagination})
 
     def cancel_sync(self, call: Call) -> Reply:
-        reason = self._body(call, CANCEL_SYNC).get("reasonForCanceling", 0)
+        # No page says that it needs a body, as the OpenAPI document does of those that it has.
+        reason = self._body(call, CANCEL_SYNC).get("reasonForCanceling", 0) if call.body else 0
         if reason not in range(5):
             raise self.invalid(("reasonForCanceling", '"reasonForCanceling" must be one of [0, 1, 2, 3, 4]'))
         sync, now = self._sync_of(call), self.clock.now()
@@ -695,7 +696,7 @@ class SegmentSandbox(Sandbox):
 
     def _body(self, call: Call, fields: Mapping[str, str]) -> Json:
         try:
-            body = call.json() if call.body else {}
+            body = call.json()
         except Invalid as error:
             # No page has a 400 for it.
             raise self.invalid(("", str(error))) from error

@@ -480,6 +480,13 @@ async def test_what_is_not_there_is_404(client: Client, method: str, path: str) 
     assert (status, answer["errors"][0]["type"]) == (404, "NotFound")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "destinations"), ("PATCH", destination(101)), ("PATCH", f"sources/{WEB}")]
+)
+async def test_a_request_that_needs_a_body_is_refused_without_one(client: Client, method: str, path: str) -> None:
+    assert await client.refused(method, path) == (422, [""])
+
+
 async def test_other_methods_are_405_and_too_long_bodies_413_in_the_envelope(client: Client) -> None:
     assert await client.refused("PUT", destination(101), {}) == (405, [""])
     url, sent = f"{client.base_url}/{destination(101)}", {"Authorization": "Bearer sandbox-token"}
