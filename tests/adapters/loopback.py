@@ -12,7 +12,8 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from adapters.errors import Fault
-from adapters.http import Http
+from adapters.http import Answer, Http
+from adapters.retry import Retry
 from adapters.transport import Transport
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -133,3 +134,19 @@ def half(status: int = 200, headers: Mapping[str, str] | None = None, *, chunked
         return response
 
     return handler
+
+
+def in_turn(*handlers: Handler) -> Handler:
+    """Return a handler that is each of *handlers* in turn, and the last one from then on."""
+    left = list(handlers)
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        return await (left.pop(0) if len(left) > 1 else left[0])(request)
+
+    return handler
+
+
+async def send(http: Http, retry: Retry, **more: Any) -> Answer:
+    """Send one call of a retry class, by a method that suits it."""
+    method = {Retry.READ: "GET", Retry.IDEMPOTENT: "PUT", Retry.ONCE: "POST"}[retry]
+    return await http.send(method, "x", retry=retry, **more)
