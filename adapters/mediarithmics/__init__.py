@@ -1,0 +1,1 @@
+"""mediarithmics: document imports of user segments and their executions."""
