@@ -38,7 +38,7 @@ class Vendor:
     def __getitem__(self, key: str) -> Any:
         if key not in self.simulator.suite:
             pytest.skip(f"{self.id} has no {key}")
-        return self.simulator.suite[key]
+        return _filled(self.simulator.suite[key], self.id)
 
     def can(self, *verbs: str) -> None:
         """Skip the test where the vendor lacks one of *verbs*; that it refuses properly is tested elsewhere."""
@@ -54,11 +54,13 @@ class Vendor:
 
     def message(self, key: str, into: Message) -> Any:
         """Return the suite's message *key* as a protobuf message."""
-        return ParseDict(_filled(self[key], self.id), into)
+        return ParseDict(self[key], into)
 
     def requests(self, *methods: str) -> list[dict[str, Any]]:
-        """Return what the simulator received, by method."""
-        return [entry for entry in self.simulator.journal if not methods or entry["method"] in methods]
+        """Return what the simulator received, by method, but for what only fetched a credential."""
+        logins = self.simulator.suite.get("logins", ())
+        received = [entry for entry in self.simulator.journal if entry["path"] not in logins]
+        return [entry for entry in received if not methods or entry["method"] in methods]
 
 
 def _filled(value: Any, connection: str) -> Any:
@@ -92,5 +94,6 @@ async def everything() -> AsyncIterator[dict[str, Vendor]]:
 def vendor(request: pytest.FixtureRequest, everything: dict[str, Vendor]) -> Iterator[Vendor]:
     chosen = everything[request.param]
     chosen.simulator.reset()
+    chosen.simulator.set_switches(**chosen.simulator.suite.get("switches", {}))
     yield chosen
     chosen.simulator.reset()

@@ -63,7 +63,9 @@ async def test_a_read_ends_with_its_code_and_the_next_one_works(vendor: Vendor, 
     assert all("/elsewhere" not in entry["path"] for entry in vendor.requests())
 
 
-@pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "before"}, {"status": 429}])
+@pytest.mark.parametrize(
+    "fault", [{"status": 503}, {"drop": "before"}, {"status": 429, "headers": {"Retry-After": "0"}}]
+)
 async def test_a_read_is_tried_again_and_its_caller_sees_nothing(vendor: Vendor, fault: dict[str, Any]) -> None:
     vendor.can("get_destination")
     vendor.simulator.fault(method="GET", path="*", count=2, **fault)
