@@ -1,7 +1,7 @@
 """Secrets that don't show, and texts and settings that might hold one."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -87,12 +87,8 @@ def restore(value: Any, shown: Any, present: Any, field: str) -> Any:  # noqa: A
         before, there = (old if isinstance(old, Mapping) else {} for old in (shown, present))
         return {key: restore(item, before.get(key), there.get(key), f"{field}.{key}") for key, item in value.items()}
     if isinstance(value, list):
-        # Which item is which can only be told while none came or went.
-        olds = [
-            old if isinstance(old, list) and len(old) == len(value) else [None] * len(value) for old in (shown, present)
-        ]
-        rows = enumerate(zip(value, *olds, strict=True))
-        return [restore(item, before, there, f"{field}[{index}]") for index, (item, before, there) in rows]
+        items = zip(value, _olds(value, shown, present), strict=True)
+        return [restore(item, *old, f"{field}[{index}]") for index, (item, old) in enumerate(items)]
     if value == shown and type(value) is type(shown):
         return present
     if value == MASK:
@@ -120,3 +116,18 @@ def _mask(value: Any) -> Any:  # noqa: ANN401 - JSON is Any
     if isinstance(value, list | tuple):
         return [_mask(item) for item in value]
     return value if value is None or value == "" or isinstance(value, bool) else MASK
+
+
+def _olds(value: list[Any], shown: Any, present: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - JSON is Any
+    """Yield for each item of *value* what it was shown as, and what it is; a secret must not move to another item."""
+    pairs = []
+    if isinstance(shown, list) and isinstance(present, list) and len(shown) == len(present):
+        pairs = list(zip(shown, present, strict=True))
+    stays = len(value) == len(pairs)
+    for index, item in enumerate(value):
+        same = [pair for pair in pairs if pair[0] == item]
+        if stays and (pairs[index] in same or (not same and pairs[index][0] not in value)):
+            yield pairs[index]
+        else:
+            # It moved: which one it was can be told where only one was shown so.
+            yield same[0] if len(same) == 1 else (None, None)

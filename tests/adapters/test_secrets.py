@@ -155,7 +155,8 @@ def test_an_empty_secret_is_shown_as_empty_and_can_be_cleared() -> None:
     [
         ({"token": MASK}, {}, "settings.token"),
         ({"a": [{"token": MASK}]}, {"a": []}, "settings.a[0].token"),
-        ({"a": [{"token": MASK}, {"token": "new"}]}, {"a": [{"token": "old"}]}, "settings.a[0].token"),
+        ({"a": [{"token": MASK, "x": 1}, {"token": "new"}]}, {"a": [{"token": "old"}]}, "settings.a[0].token"),
+        ({"a": [{"token": MASK}] * 3}, {"a": [{"token": "1"}, {"token": "2"}]}, "settings.a[0].token"),
         ({"a": [{"token": MASK}]}, {"a": [{"token": "1"}, {"token": "2"}]}, "settings.a[0].token"),
         ({"a": {"token": MASK}}, {"a": "text"}, "settings.a.token"),
         ({"moved": MASK}, {"token": "old"}, "settings.moved"),
@@ -166,6 +167,33 @@ def test_a_mask_that_stands_for_nothing_is_never_written(value: object, present:
         restore(value, redact(present), present, "settings")
     assert caught.value.reason == "INVALID_FIELD"
     assert caught.value.violations[0].field == field
+
+
+HOOKS = [{"url": "a", "token": "A"}, {"url": "b", "token": "B"}, {"url": "c", "token": "C"}]
+
+
+@given(st.permutations(HOOKS), st.integers(0, 3), st.booleans())
+def test_a_secret_follows_its_item_wherever_that_goes(order: list[dict[str, str]], kept: int, more: bool) -> None:
+    new = [{"url": "d", "token": "D"}] if more else []
+    wanted = new + order[:kept]
+    assert restore(new + redact(order[:kept]), redact(HOOKS), HOOKS, "hooks") == wanted
+
+
+def test_a_changed_item_keeps_its_secret_where_it_stands_and_takes_no_others() -> None:
+    shown = redact(HOOKS)
+    assert restore([{**shown[0], "url": "z"}, *shown[1:]], shown, HOOKS, "hooks")[0] == {"url": "z", "token": "A"}
+    with pytest.raises(InvalidRequest) as caught:
+        restore([shown[1], {**shown[0], "url": "z"}, shown[2]], shown, HOOKS, "hooks")
+    assert caught.value.violations[0].field == "hooks[1].token"
+
+
+def test_items_that_look_alike_keep_their_secrets_while_none_comes_or_goes() -> None:
+    present = [{"token": "1"}, {"token": "2"}]
+    assert restore([{"token": MASK}] * 2, redact(present), present, "list") == present
+    assert restore([{"token": MASK}, {"token": "3"}], redact(present), present, "list") == [
+        {"token": "1"},
+        {"token": "3"},
+    ]
 
 
 @pytest.mark.parametrize(
