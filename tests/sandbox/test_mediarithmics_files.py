@@ -106,9 +106,9 @@ async def test_a_form_whose_parts_do_not_agree_is_400(client: Client, keys: dict
 
 
 async def test_a_form_with_other_parts_is_400(client: Client) -> None:
-    for extra in ("type", "more"):
+    for extra in ("type", "file", "more"):
         fields = form(ndjson(COMMAND))
-        fields.add_field(extra, NDJSON_TYPE)
+        fields.add_field(extra, ndjson(COMMAND), filename="gw-2.ndjson", content_type=NDJSON_TYPE)
         assert (await client.send(NEWSLETTER, fields, None))[0] == 400
     assert (await client.send(NEWSLETTER, ndjson(COMMAND), "multipart/form-data"))[0] == 400
 
