@@ -324,9 +324,12 @@ class AdobeAdapter(Adapter[AdobeSettings]):
     async def list_export_job_log_entries(
         self, export_job_id: str, query: ListQuery, cursor: str, size: int
     ) -> Page[LogEntry]:
-        entries, start = translate.log_entries(await self._job(export_job_id)), int(cursor or 0)
-        end = start + size
-        return Page(entries[start:end], str(end) if end < len(entries) else "")
+        entries = translate.log_entries(await self._job(export_job_id))
+
+        async def fetch(start: int, limit: int) -> Sequence[LogEntry]:
+            return entries[start : start + limit]
+
+        return await offsets.read(fetch, lambda entry: entry.entry_id, cursor, size, MAX_LIMIT)
 
     async def _job(self, export_job_id: str, *, full: bool = False) -> wire.Job:
         name = names.export_job(self.connection, export_job_id)
