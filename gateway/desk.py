@@ -14,7 +14,7 @@ from gateway.callers import Callers
 from gateway.connections import Connection, Connections
 from gateway.interceptors.access_log import RECORD
 from gateway.ledger import Key, Ledger, fingerprint
-from gateway.watching import Sleep
+from gateway.watching import Sleep, Watching
 
 T = TypeVar("T", bound=Message)
 Request = Any
@@ -47,7 +47,7 @@ class Desk:
         self.callers = callers
         self.ledger = ledger
         self.sealer = sealer
-        self.sleep = sleep
+        self.watching = Watching(sleep)
 
     def visible_connections(self) -> list[Connection]:
         """Return the connections that the caller may use."""

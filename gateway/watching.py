@@ -1,9 +1,19 @@
-"""Following an export job by asking the vendor again and again, since no vendor tells by itself."""
+"""Following export jobs by asking the vendors again and again, since no vendor tells by itself.
+
+A job has one poller, however many callers watch it or wait for it; the last one who leaves takes it along.
+"""
 
 import asyncio
+import contextvars
+import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from adapters.errors import ApiError, RateLimited, TimedOut, Unavailable
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, WatchExportJobResponse
 from gateway import etags
 
@@ -19,60 +29,185 @@ STEPS_BACK = frozenset(
 SLOWEST_POLL_S = 15.0
 SLOWING = 1.5
 """How much longer a quiet interval is than the one before it."""
+SPREAD = 0.1
+"""By how much of itself an interval varies, so that many jobs are not asked for at once."""
+PASSING = (Unavailable, TimedOut, RateLimited)
+"""Failures that a watcher is not told of for a while."""
+TOLERANCE_S = 60.0
 
 Get = Callable[[], Awaitable[ExportJob]]
 Sleep = Callable[[float], Awaitable[None]]
-Clock = Callable[[], float]
 
 
-class Watcher:
-    """Reads one job over time: soon after a change, less and less often in quiet, and never backwards."""
+class Poller:
+    """Looks at one job: soon after a change, less and less often in quiet, and never backwards."""
 
-    def __init__(
-        self, get: Get, fastest_poll_s: float, *, sleep: Sleep = asyncio.sleep, clock: Clock = time.monotonic
-    ) -> None:
+    def __init__(self, get: Get, fastest_s: float, sleep: Sleep, clock: Callable[[], float]) -> None:
+        self.job = ExportJob()
+        """As last seen; empty before the first look."""
+        self.changes = 0
+        """How often it was seen to differ, the first look included."""
+        self.observe_time = Timestamp()
+        self.failure: ApiError | None = None
+        """Why there will be no more news."""
+        self.users = 0
         self._get = get
-        self._fastest_poll_s = fastest_poll_s
-        self._poll_s = fastest_poll_s
+        self._fastest_s = fastest_s
+        self._interval_s = fastest_s
         self._sleep = sleep
         self._clock = clock
-        self._job: ExportJob | None = None
+        self._looked_at = 0.0
+        self._failing_since: float | None = None
+        self._nap: asyncio.Future[None] | None = None
+        # One future a waiter: a single one for all would make a mass cancellation quadratic.
+        self._waiting: set[asyncio.Future[bool]] = set()
+        # A context of its own: it serves whoever comes, so no single caller's deadline may end it.
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(), context=contextvars.Context())
 
-    async def look(self) -> ExportJob:
-        """Return the job as it is now, its etag set."""
-        job = await self._get()
+    @property
+    def final(self) -> bool:
+        """Whether the job has ended."""
+        return self.job.state in FINAL_STATES
+
+    def hurry(self) -> None:
+        """Look again now, unless that was done just now: somebody new has come."""
+        if self._nap is not None and self._clock() - self._looked_at >= self._fastest_s:
+            self._nap.cancel()
+
+    async def changed(self, known: int, timeout_s: float | None) -> bool:
+        """Wait until the job has changed more than *known* times; tell whether it has, once *timeout_s* is over.
+
+        Raises:
+            ApiError: The job can't be read any more.
+        """
+        loop = asyncio.get_running_loop()
+        if self.changes > known:
+            return True
+        if self.failure is not None:
+            raise self.failure
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiting.add(waiter)
+        timer = None if timeout_s is None else loop.call_later(timeout_s, _answer, waiter)
+        try:
+            return await waiter
+        finally:
+            self._waiting.discard(waiter)
+            if timer is not None:
+                timer.cancel()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            while not self.final:
+                await self._look()
+                if not self.final:
+                    await self._rest()
+        except ApiError as error:
+            self.failure = error
+            for waiter in self._waiting:
+                if not waiter.done():
+                    waiter.set_exception(error)
+
+    async def _look(self) -> None:
+        try:
+            job = await self._get()
+        except PASSING as error:
+            self._failing_since = self._failing_since or self._clock()
+            if not self.changes or self._clock() - self._failing_since >= TOLERANCE_S:
+                raise
+            self._interval_s = max(self._interval_s, error.retry_after_s or 0.0)
+            return
+        finally:
+            self._looked_at = self._clock()
+        self._failing_since = None
         etags.stamp(job)
-        if self._job is not None and (self._job.state in FINAL_STATES or (self._job.state, job.state) in STEPS_BACK):
-            return self._job
-        changed = self._job is None or self._job.etag != job.etag
-        self._poll_s = self._fastest_poll_s if changed else min(SLOWEST_POLL_S, self._poll_s * SLOWING)
-        self._job = job
-        return job
+        self.observe_time.GetCurrentTime()
+        if job.etag == self.job.etag or (self.job.state, job.state) in STEPS_BACK:
+            self._interval_s = min(SLOWEST_POLL_S, self._interval_s * SLOWING)
+            return
+        self.job = job
+        self.changes += 1
+        self._interval_s = self._fastest_s
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(True)
 
-    async def wait(self, timeout_s: float, seen_etag: str) -> ExportJob:
-        """Return the job once it is final, or differs from *seen_etag* (where given), or *timeout_s* has passed."""
-        ends_at = self._clock() + timeout_s
-        while True:
-            job = await self.look()
-            left_s = ends_at - self._clock()
-            if job.state in FINAL_STATES or (seen_etag and job.etag != seen_etag) or left_s <= 0:
-                return job
-            await self._sleep(min(self._poll_s, left_s))
+    async def _rest(self) -> None:
+        jitter = 1 + SPREAD * random.random()  # noqa: S311 - no secret
+        self._nap = asyncio.ensure_future(self._sleep(self._interval_s * jitter))
+        try:
+            await self._nap
+        except asyncio.CancelledError:
+            if not self._nap.cancelled() or self._task.cancelling():
+                self._nap.cancel()
+                raise
+        finally:
+            self._nap = None
 
-    async def watch(self, heartbeat_s: float) -> AsyncGenerator[WatchExportJobResponse]:
-        """Yield the job as it is, then each change, and a heartbeat without a job in quiet; end after a final state."""
-        told, told_at = "", self._clock()
-        while True:
-            job = await self.look()
-            response = WatchExportJobResponse()
-            response.observe_time.GetCurrentTime()
-            if job.etag != told:
-                told, told_at = job.etag, self._clock()
-                response.export_job.CopyFrom(job)
-                yield response
-                if job.state in FINAL_STATES:
-                    return
-            elif self._clock() - told_at >= heartbeat_s:
-                told_at = self._clock()
-                yield response
-            await self._sleep(min(self._poll_s, heartbeat_s))
+
+def _answer(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)
+
+
+class Watching:
+    """The pollers of all jobs that somebody follows."""
+
+    def __init__(self, sleep: Sleep = asyncio.sleep, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sleep = sleep
+        self._clock = clock
+        self._pollers: dict[str, Poller] = {}
+
+    @contextmanager
+    def follow(self, name: str, get: Get, fastest_s: float) -> Iterator[Poller]:
+        """Share the poller of the job *name*; *get* reads it, at most every *fastest_s* seconds."""
+        poller = self._pollers.get(name)
+        if poller is None or poller.failure is not None:
+            poller = self._pollers[name] = Poller(get, fastest_s, self._sleep, self._clock)
+        else:
+            poller.hurry()
+        poller.users += 1
+        try:
+            yield poller
+        finally:
+            poller.users -= 1
+            if not poller.users:
+                poller.stop()
+                if self._pollers.get(name) is poller:
+                    del self._pollers[name]
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs are followed."""
+        return len(self._pollers)
+
+
+async def wait(poller: Poller, timeout_s: float, seen_etag: str) -> ExportJob:
+    """Return the job once it is final, or differs from *seen_etag* (where given), or *timeout_s* has passed.
+
+    The first look has no timeout of its own: a job that was never read can't be answered with.
+    """
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + timeout_s
+    await poller.changed(0, None)
+    while True:
+        known, job = poller.changes, poller.job
+        if job.state in FINAL_STATES or (seen_etag and job.etag != seen_etag):
+            return job
+        if not await poller.changed(known, max(0.0, ends_at - loop.time())):
+            return poller.job
+
+
+async def watch(poller: Poller, heartbeat_s: float) -> AsyncGenerator[WatchExportJobResponse, Any]:
+    """Yield the job as it is, then each change, and a heartbeat without a job in quiet; end after a final state."""
+    known = 0
+    while True:
+        news = await poller.changed(known, heartbeat_s if known else None)
+        known = poller.changes
+        yield WatchExportJobResponse(export_job=poller.job if news else None, observe_time=poller.observe_time)
+        if news and poller.final:
+            return

@@ -1,6 +1,7 @@
 """ExportJobService: runs that a vendor does, started once, followed until they end."""
 
 from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -30,11 +31,10 @@ from audiencegateway.v1.export_jobs_pb2 import (
     WatchExportJobResponse,
 )
 from audiencegateway.v1.export_jobs_pb2_grpc import ExportJobServiceServicer
-from gateway import etags, lists, validation
+from gateway import etags, lists, validation, watching
 from gateway.desk import Desk
 from gateway.filtering import EXPORT_JOB_FIELDS
 from gateway.lists import Collection
-from gateway.watching import Watcher
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -89,14 +89,16 @@ class ExportJobService(ExportJobServiceServicer):
     async def WaitExportJob(self, request: WaitExportJobRequest, context: Context) -> ExportJob:
         timeout_s = request.timeout.ToMilliseconds() / 1000 if request.HasField("timeout") else DEFAULT_WAIT_S
         timeout_s = min(timeout_s, MAX_WAIT_S, self._desk.time_left_s())
-        return await self._watcher(request.name).wait(timeout_s, request.seen_etag)
+        with self._followed(request.name) as poller:
+            return await watching.wait(poller, timeout_s, request.seen_etag)
 
     async def WatchExportJob(
         self, request: WatchExportJobRequest, context: Context
     ) -> AsyncGenerator[WatchExportJobResponse]:
         heartbeat_s = request.heartbeat_interval.ToMilliseconds() / 1000 or DEFAULT_HEARTBEAT_S
-        async for response in self._watcher(request.name).watch(heartbeat_s):
-            yield response
+        with self._followed(request.name) as poller:
+            async for response in watching.watch(poller, heartbeat_s):
+                yield response
 
     async def ResolveExportJob(self, request: ResolveExportJobRequest, context: Context) -> ExportJob:
         _, (export_job_id,) = self._desk.find(request.name, "ExportJob")
@@ -136,13 +138,13 @@ class ExportJobService(ExportJobServiceServicer):
                 for start in range(0, len(chunk), MAX_CHUNK_BYTES):
                     yield DownloadExportJobResponse(data=chunk[start : start + MAX_CHUNK_BYTES])
 
-    def _watcher(self, name: str) -> Watcher:
+    def _followed(self, name: str) -> AbstractContextManager[watching.Poller]:
         adapter, (export_job_id,) = self._desk.find(name, "ExportJob")
 
         async def get() -> ExportJob:
             return self._finished(await adapter.get_export_job(export_job_id, full=True))
 
-        return Watcher(get, adapter.limits.min_poll_interval_s, sleep=self._desk.sleep)
+        return self._desk.watching.follow(name, get, adapter.limits.min_poll_interval_s)
 
     def _finished(self, job: ExportJob) -> ExportJob:
         """Put on what the gateway alone knows."""

@@ -1,103 +1,215 @@
-"""Following one job: first what is, then each change, never backwards, and an end."""
+"""Following one job: first what is, then each change, never backwards, an end, and one poller for everybody."""
 
+import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.errors import ApiError, NotFound, RateLimited, Unavailable
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, WatchExportJobResponse
-from gateway.watching import FINAL_STATES, SLOWEST_POLL_S, STEPS_BACK, Watcher
+from gateway import watching
+from gateway.watching import FINAL_STATES, SLOWEST_POLL_S, SPREAD, STEPS_BACK, TOLERANCE_S, Poller, Watching
 
 P, R, S, C = ExportJob.PENDING, ExportJob.RUNNING, ExportJob.SUCCEEDED, ExportJob.CANCELLING
+NAME = "connections/c/exportJobs/1"
 
 
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that only sleeping moves, and only as often as it is let."""
 
-    def __init__(self) -> None:
+    def __init__(self, naps: int | None = None) -> None:
         self.now = 0.0
         self.slept: list[float] = []
+        self._naps = naps
+        self.dozing = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        if self._naps is not None and len(self.slept) > self._naps:
+            self.dozing.set()
+            await asyncio.Event().wait()
         self.now += seconds
+        await asyncio.sleep(0)
 
 
-def watcher(states: Iterator[int], time: Time) -> Watcher:
-    """Return the watcher of a job that is in the next state each time it is asked for."""
+class Job:
+    """A job that is in the next state, or can't be read for the next reason, each time it is asked for."""
 
-    async def get() -> ExportJob:
-        return ExportJob(name="connections/c/exportJobs/1", state=next(states))  # type: ignore[arg-type]  # any number
+    def __init__(self, *outcomes: int | ApiError) -> None:
+        self.asked = 0
+        self._outcomes: Iterable[int | ApiError] = outcomes
 
-    return Watcher(get, 1.0, sleep=time.sleep, clock=lambda: time.now)
+    async def __call__(self) -> ExportJob:
+        outcome = list(self._outcomes)[min(self.asked, len(list(self._outcomes)) - 1)]
+        self.asked += 1
+        if isinstance(outcome, ApiError):
+            raise outcome
+        return ExportJob(name=NAME, state=outcome)  # type: ignore[arg-type]  # any number
 
 
-async def watched(states: Iterator[int], heartbeat_s: float = 15.0) -> list[WatchExportJobResponse]:
-    return [response async for response in watcher(states, Time()).watch(heartbeat_s)]
+async def told(job: Job, time: Time | None = None, heartbeat_s: float = 30.0) -> list[WatchExportJobResponse]:
+    clock = time or Time()
+    with Watching(clock.sleep, lambda: clock.now).follow(NAME, job, 1.0) as poller:
+        return [response async for response in watching.watch(poller, heartbeat_s)]
+
+
+def states(responses: list[WatchExportJobResponse]) -> list[int]:
+    return [response.export_job.state for response in responses if response.HasField("export_job")]
 
 
 async def test_a_watch_tells_what_is_then_each_change_then_ends() -> None:
-    responses = await watched(iter([P, P, R, R, S]))
+    responses = await told(Job(P, P, R, R, S))
 
-    assert [response.export_job.state for response in responses] == [P, R, S]
-    assert all(response.HasField("observe_time") for response in responses)
+    assert states(responses) == [P, R, S]
+    assert all(response.HasField("observe_time") and response.export_job.etag for response in responses)
 
 
-async def test_a_final_job_is_told_once() -> None:
-    assert [response.export_job.state for response in await watched(iter([S]))] == [S]
+async def test_a_final_job_is_told_once_and_asked_for_once() -> None:
+    job = Job(S)
+
+    assert states(await told(job)) == [S]
+    assert job.asked == 1
 
 
 async def test_a_quiet_watch_beats() -> None:
-    responses = await watched(itertools.chain([R] * 40, [S]), heartbeat_s=2.0)
-    told = [response.HasField("export_job") for response in responses]
+    time = Time(naps=0)
+    with Watching(time.sleep).follow(NAME, Job(R), 1.0) as poller:
+        watch = watching.watch(poller, 0.01)
+        beats = [await anext(watch) for _ in range(4)]
+        await watch.aclose()
 
-    assert (told[0], told[-1]) == (True, True)
-    assert told.count(True) == 2
-    assert told.count(False) >= 20
+    assert [response.HasField("export_job") for response in beats] == [True, False, False, False]
+    assert all(response.HasField("observe_time") for response in beats)
 
 
 @given(st.lists(st.sampled_from([number for number in ExportJob.State.values() if number]), max_size=20))
-async def test_no_watch_goes_back(states: list[int]) -> None:
-    responses = await watched(iter([*states, S, S]))
-    told = [response.export_job.state for response in responses if response.HasField("export_job")]
+async def test_no_watch_goes_back(outcomes: list[int]) -> None:
+    seen = states(await told(Job(*outcomes, S)))
 
-    assert not STEPS_BACK & set(itertools.pairwise(told))
-    assert told[-1] in FINAL_STATES
-    assert not FINAL_STATES & set(told[:-1])
+    assert not STEPS_BACK & set(itertools.pairwise(seen))
+    assert seen[-1] in FINAL_STATES
+    assert not FINAL_STATES & set(seen[:-1])
 
 
 async def test_polls_come_soon_after_a_change_and_slow_down_in_quiet() -> None:
     time = Time()
-    async for _ in watcher(itertools.chain([P] * 12, [R, R], [S]), time).watch(1000):
-        pass
+    await told(Job(*[P] * 12, R, R, S), time)
 
-    assert time.slept[0] == 1.0
-    assert time.slept[:12] == sorted(time.slept[:12])
-    assert max(time.slept) == SLOWEST_POLL_S
-    assert time.slept[12] == 1.0
+    assert 1.0 <= time.slept[0] <= 1.0 + SPREAD
+    assert max(time.slept) <= SLOWEST_POLL_S * (1 + SPREAD)
+    assert time.slept[11] >= SLOWEST_POLL_S
+    assert time.slept[12] <= 1.0 + SPREAD
+
+
+async def _within(poller: Poller, seen_etag: Callable[[Poller], str] = lambda _: "") -> ExportJob:
+    await poller.changed(0, None)
+    return await watching.wait(poller, 5.0, seen_etag(poller))
 
 
 async def test_a_wait_returns_at_the_end_of_the_job() -> None:
     time = Time()
-    job = await watcher(iter([P, R, S]), time).wait(30, "")
+    with Watching(time.sleep, lambda: time.now).follow(NAME, Job(P, R, S), 1.0) as poller:
+        job = await _within(poller)
 
     assert job.state == S
-    assert time.now < 30
 
 
 async def test_a_wait_returns_when_the_job_differs_from_what_was_seen() -> None:
     time = Time()
-    one = watcher(iter([P, P, R, R, S]), time)
-    seen = (await one.look()).etag
-    job = await one.wait(30, seen)
+    with Watching(time.sleep, lambda: time.now).follow(NAME, Job(P, P, R, R, R, R, S), 1.0) as poller:
+        job = await _within(poller, lambda poller: poller.job.etag)
 
     assert job.state == R
 
 
-async def test_a_wait_returns_what_is_when_its_time_is_over() -> None:
+async def test_a_wait_without_time_answers_with_what_is() -> None:
+    with Watching(Time(naps=0).sleep).follow(NAME, Job(R), 1.0) as poller:
+        job = await watching.wait(poller, 0.0, "")
+
+    assert job.state == R
+
+
+async def test_a_thousand_watchers_cost_one_look_an_interval_and_leave_nothing() -> None:
+    time, job = Time(naps=0), Job(R)
+    followed = Watching(time.sleep, lambda: time.now)
+
+    async def one() -> int:
+        with followed.follow(NAME, job, 1.0) as poller:
+            watch = watching.watch(poller, 30.0)
+            first = await anext(watch)
+            await watch.aclose()
+            await time.dozing.wait()
+            return first.export_job.state
+
+    assert await asyncio.gather(*(one() for _ in range(1000))) == [R] * 1000
+    assert job.asked == 1
+    assert followed.jobs == 0
+
+
+async def test_the_last_watcher_gone_stops_the_polling() -> None:
+    time, job = Time(), Job(R)
+    followed = Watching(time.sleep, lambda: time.now)
+    with followed.follow(NAME, job, 1.0) as poller:
+        await poller.changed(0, None)
+    asked = job.asked
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+    assert job.asked == asked
+
+
+async def test_a_newcomer_makes_the_poller_look_again() -> None:
+    time, job = Time(naps=0), Job(R, S)
+    followed = Watching(time.sleep, lambda: time.now)
+    with followed.follow(NAME, job, 1.0) as poller:
+        await poller.changed(0, None)
+        await time.dozing.wait()
+        time.now += 10
+        with followed.follow(NAME, job, 1.0) as same:
+            assert same is poller
+            assert await poller.changed(1, 5.0)
+
+    assert poller.job.state == S
+
+
+async def test_a_hiccup_of_the_vendors_is_not_told() -> None:
+    responses = await told(Job(R, Unavailable("down"), RateLimited("slowly", retry_after_s=3), R, S))
+
+    assert states(responses) == [R, S]
+
+
+async def test_a_wait_that_the_vendor_asks_for_is_kept() -> None:
     time = Time()
-    job = await watcher(itertools.repeat(R), time).wait(7.0, "")
+    await told(Job(R, RateLimited("slowly", retry_after_s=9), S), time)
 
-    assert job.state == R
-    assert time.now == 7.0
+    assert time.slept[1] >= 9
+
+
+async def test_an_outage_is_told_after_a_while() -> None:
+    time = Time()
+    with pytest.raises(Unavailable):
+        await told(Job(R, Unavailable("down")), time)
+
+    assert TOLERANCE_S <= time.now <= TOLERANCE_S + 2 * SLOWEST_POLL_S
+
+
+@pytest.mark.parametrize("error", [NotFound("gone"), Unavailable("down")])
+async def test_a_job_that_can_not_be_read_at_all_is_told_at_once(error: ApiError) -> None:
+    with pytest.raises(type(error)):
+        await told(Job(error))
+
+
+async def test_a_job_that_vanishes_is_told_at_once_and_a_new_watch_starts_anew() -> None:
+    time = Time()
+    followed = Watching(time.sleep, lambda: time.now)
+    job = Job(R, NotFound("gone"), S)
+    with followed.follow(NAME, job, 1.0) as poller:
+        with pytest.raises(NotFound):
+            async for _ in watching.watch(poller, 30.0):
+                pass
+        with followed.follow(NAME, job, 1.0) as again:
+            assert again is not poller
+            assert (await watching.wait(again, 1.0, "")).state == S
