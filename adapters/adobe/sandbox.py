@@ -658,6 +658,9 @@ class AdobeSandbox(Sandbox):
         return self._referring([id_], 200)
 
     def get_batch(self, call: Call) -> Reply:
+        # Nothing is below these batches, so that either way they have the same status.
+        if not re.fullmatch(FILTER_FORMS["flag"], call.query.get("aggregate", "false")):
+            raise Invalid(f"aggregate must be {KINDS['flag'][1]}")
         rows, id_ = self._batches(), call.params["id"]
         if id_ not in rows:
             raise self.error(404, "Batch not found.", call)

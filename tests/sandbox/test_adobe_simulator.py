@@ -748,7 +748,10 @@ async def test_a_job_fills_a_batch_and_its_dataset_knows(client: Client) -> None
 async def test_a_cancelled_job_leaves_its_batch_aborted(client: Client) -> None:
     batch_id = (await client.job(107))["destination"]["batchId"]
     await cancelled(client, 107)
-    assert (await client.get(f"{CATALOG}/batches/{batch_id}"))[batch_id]["status"] == "aborted"
+    path = f"{CATALOG}/batches/{batch_id}"
+    assert (await client.get(path))[batch_id]["status"] == "aborted"
+    assert (await client.get(path, aggregate="true"))[batch_id]["status"] == "aborted"
+    assert (await client.ask("GET", f"{path}?aggregate=1")).status == 400
 
 
 # Catalog: lists.
