@@ -12,7 +12,7 @@ LISTEN ?= 127.0.0.1:50051
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format protos baseline matrix lock clean
+.PHONY: help install run test bench check format protos baseline matrix lock clean
 
 help:  ## print the verbs
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ run: install  ## the gateway over simulators of every vendor, no credentials nee
 
 test: install  ## every test (ARGS="-k pages", ARGS="-n auto")
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+bench: install  ## speed and memory beside a bare pipe, in minutes (ARGS="--rounds 5"); build/bench.json
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 check: install  ## format, lint, types, contract, house rules; changes nothing
 	$(BIN)/ruff format --check .

@@ -1,0 +1,124 @@
+"""Figures: medians of paired rounds with their spread, held against targets; a table for people, JSON for machines."""
+
+import operator
+import os
+import platform
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median, quantiles
+from typing import NamedTuple
+
+import msgspec
+
+
+class Target(NamedTuple):
+    """What a figure should be, and what it should become."""
+
+    sign: str
+    bound: float
+    aim: float | None = None
+
+    def met(self, value: float) -> bool:
+        """Tell whether a figure is good enough."""
+        holds: Callable[[float, float], bool] = operator.le if self.sign == "≤" else operator.ge
+        return holds(value, self.bound)
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.bound:g}" + (f", aim {self.aim:g}" if self.aim is not None else "")
+
+
+def at_most(bound: float, aim: float | None = None) -> Target:
+    """Return a target that is met by *bound* and below."""
+    return Target("≤", bound, aim)
+
+
+def at_least(bound: float, aim: float | None = None) -> Target:
+    """Return a target that is met by *bound* and above."""
+    return Target("≥", bound, aim)
+
+
+class Row(msgspec.Struct, kw_only=True, frozen=True):
+    """One figure."""
+
+    figure: str
+    value: float | None
+    """None: could not be measured; `note` says why."""
+    unit: str
+    target: str | None = None
+    ok: bool | None = None
+    """None: there is no target, or no value."""
+    spread: tuple[float, float] | None = None
+    """The middle half of the rounds."""
+    note: str = ""
+
+
+class Report(msgspec.Struct, kw_only=True, frozen=True):
+    """All figures of one run."""
+
+    machine: str
+    date: str
+    rows: list[Row]
+
+
+def rounds(figure: str, values: Sequence[float], unit: str, target: Target | None = None) -> Row:
+    """Return the row of a figure that was taken in many rounds: their median, and the middle half of them."""
+    middle = median(values)
+    low, _, high = quantiles(values, n=4, method="inclusive") if len(values) > 1 else (middle,) * 3
+    return Row(
+        figure=figure,
+        value=_rounded(middle),
+        unit=unit,
+        target=str(target) if target else None,
+        ok=target.met(middle) if target else None,
+        spread=(_rounded(low), _rounded(high)),
+    )
+
+
+def single(figure: str, value: float, unit: str, target: Target | None = None) -> Row:
+    """Return the row of a figure that was taken once."""
+    return msgspec.structs.replace(rounds(figure, [value], unit, target), spread=None)
+
+
+def skipped(figure: str, unit: str, target: Target | None, why: str) -> Row:
+    """Return the row of a figure that could not be taken."""
+    return Row(figure=figure, value=None, unit=unit, target=str(target) if target else None, note=why)
+
+
+def report(rows: Iterable[Row]) -> Report:
+    """Return a report of this machine and moment."""
+    return Report(machine=_machine(), date=datetime.now(UTC).date().isoformat(), rows=list(rows))
+
+
+def table(found: Report) -> str:
+    """Return a report for people, as Markdown."""
+    lines = [f"{found.machine}; {found.date}", "", "| figure | value | target | | rounds |", "|---|---:|---|---|---|"]
+    marks = {True: "ok", False: "MISSED", None: ""}
+    for row in found.rows:
+        value = "-" if row.value is None else f"{_shown(row.value)} {row.unit}".strip()
+        spread = f"{_shown(row.spread[0])} … {_shown(row.spread[1])}" if row.spread else row.note
+        lines.append(f"| {row.figure} | {value} | {row.target or ''} | {marks[row.ok]} | {spread} |")
+    return "\n".join(lines)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
+
+
+def _machine() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.+)$", info.read_text("utf-8"), re.MULTILINE) if info.exists() else None
+    return ", ".join(
+        [
+            f"{found[1] if found else platform.machine()} x {os.cpu_count()}",
+            f"{platform.system()} {platform.release().split('-')[0]}",
+            f"Python {platform.python_version()}",
+            *(f"{name} {version(name)}" for name in ("grpcio", "protobuf", "aiohttp")),
+        ]
+    )

@@ -1,0 +1,73 @@
+"""The load: calls over one gRPC channel, in bytes that were made before, so that it costs as little as it can."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import grpc
+from google.protobuf.message import Message
+
+from tests.bench.processes import AUTHORIZED, Process
+
+TIMEOUT_S = 120.0
+METHODS = "/audiencegateway.v1."
+OPTIONS = [("grpc.max_receive_message_length", 16 * 1024 * 1024)]
+
+
+class Load:
+    """Calls to one server."""
+
+    def __init__(self, server: Process, channel: grpc.aio.Channel) -> None:
+        self.server = server
+        self._channel = channel
+
+    async def call(self, method: str, request: Message) -> bytes:
+        """Make one call; return its answer as it came."""
+        return await self._unary(method)(request.SerializeToString(), timeout=TIMEOUT_S, metadata=AUTHORIZED)
+
+    async def calls(self, method: str, request: Message, count: int, in_flight: int) -> float:
+        """Make *count* calls, *in_flight* at a time; return how many seconds that took."""
+        call, payload = self._unary(method), request.SerializeToString()
+        turns = iter(range(count))
+
+        async def one_after_another() -> None:
+            for _ in turns:
+                await call(payload, timeout=TIMEOUT_S, metadata=AUTHORIZED)
+
+        started_s = time.perf_counter()
+        await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
+        return time.perf_counter() - started_s
+
+    async def latencies_ms(self, method: str, request: Message, count: int) -> list[float]:
+        """Make *count* calls, one after another; return how long each took."""
+        call, payload = self._unary(method), request.SerializeToString()
+        found = []
+        for _ in range(count):
+            started_s = time.perf_counter()
+            await call(payload, timeout=TIMEOUT_S, metadata=AUTHORIZED)
+            found.append((time.perf_counter() - started_s) * 1000)
+        return found
+
+    async def upload(self, method: str, messages: Iterator[bytes]) -> bytes:
+        """Send a stream; return its answer as it came."""
+        call: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = self._channel.stream_unary(METHODS + method)
+        return await call(messages, timeout=TIMEOUT_S, metadata=AUTHORIZED)
+
+    async def download(self, method: str, request: Message) -> int:
+        """Receive a stream; return how many bytes came."""
+        call: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(METHODS + method)
+        size_bytes = 0
+        async for message in call(request.SerializeToString(), timeout=TIMEOUT_S, metadata=AUTHORIZED):
+            size_bytes += len(message)
+        return size_bytes
+
+    def _unary(self, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+        return self._channel.unary_unary(METHODS + method)
+
+
+@asynccontextmanager
+async def load(server: Process) -> AsyncIterator[Load]:
+    """Open a channel to a server."""
+    async with grpc.aio.insecure_channel(server.address, options=OPTIONS) as channel:
+        yield Load(server, channel)
