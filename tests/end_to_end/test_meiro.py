@@ -1,28 +1,14 @@
 """All 15 documented operations of Meiro, from the sandbox's line alone: by a Python stub, and by grpcurl."""
 
-import json
-import subprocess
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
-import grpc
 import pytest
-from google.protobuf.json_format import ParseDict
 
-from gateway.methods import METHODS
-from tests.end_to_end.sandbox import BIN, ROOT, Running, sandbox
+from tests.end_to_end.operations import CALLS, Operation, seen
+from tests.end_to_end.sandbox import Running, sandbox
 
 DESTINATIONS = "/api/segments/export/destinations"
 EXPORTS = "/api/segments/300/exports"
-
-
-class Operation(NamedTuple):
-    """One operation of the vendor's, and the RPC that leads to it."""
-
-    documented: str
-    rpc: str
-    request: dict[str, Any]
-    seen: tuple[str, str]
 
 
 def destination(destination_id: str) -> str:
@@ -136,42 +122,11 @@ def running() -> Iterator[Running]:
         yield line
 
 
-def by_stub(running: Running, operation: Operation) -> None:
-    """Call with messages made from the stubs, as a Python service does."""
-    method = METHODS[f"/audiencegateway.v1.{operation.rpc}"]
-    request = ParseDict(operation.request, method.request()).SerializeToString()
-    channel: Any
-    with grpc.insecure_channel(running.grpc) as channel:
-        if method.name.startswith("Download"):
-            assert len(list(channel.unary_stream(method.path)(request, timeout=10))) > 1
-        else:
-            assert channel.unary_unary(method.path)(request, timeout=10)
-
-
-def by_grpcurl(running: Running, operation: Operation) -> None:
-    """Call with the .proto files and nothing else."""
-    command = [
-        *(str(BIN / "grpcurl"), "-plaintext", "-d", json.dumps(operation.request)),
-        *("-import-path", str(ROOT / "protos"), "-import-path", str(ROOT / "protos/third_party")),
-    ]
-    for file in ("destinations", "export_jobs"):
-        command += ["-proto", f"audiencegateway/v1/{file}.proto"]
-    done = subprocess.run(
-        [*command, running.grpc, f"audiencegateway.v1.{operation.rpc}"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("{")
-
-
 def test_the_table_holds_every_documented_operation() -> None:
     assert len({operation.documented for operation in OPERATIONS}) == 15
 
 
-@pytest.mark.parametrize("call", [by_stub, by_grpcurl])
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.documented)
 def test_an_operation_is_seen_at_the_vendor_as_documented(
     running: Running, operation: Operation, call: Callable[[Running, Operation], None]
@@ -179,6 +134,5 @@ def test_an_operation_is_seen_at_the_vendor_as_documented(
     running.control("meiro", "reset")
     call(running, operation)
 
-    seen = [(entry["method"], entry["path"]) for entry in running.journal("meiro")]
-    assert operation.seen in seen
+    assert seen(running, "meiro", operation)
     assert all(entry["headers"].get("X-Access-Token") for entry in running.journal("meiro"))
