@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import grpc
 from google.protobuf.json_format import ParseDict
 
+from adapters import registry
 from gateway.methods import METHODS
 from tests.end_to_end.sandbox import BIN, ROOT, Running
 
@@ -38,7 +39,7 @@ def by_grpcurl(running: Running, operation: Operation) -> None:
         *(str(BIN / "grpcurl"), "-plaintext", "-d", json.dumps(operation.request)),
         *("-import-path", str(ROOT / "protos"), "-import-path", str(ROOT / "protos/third_party")),
     ]
-    for file in ("destinations", "export_jobs"):
+    for file in ("destinations", "export_jobs", "members"):
         command += ["-proto", f"audiencegateway/v1/{file}.proto"]
     done = subprocess.run(
         [*command, running.grpc, f"audiencegateway.v1.{operation.rpc}"],
@@ -52,6 +53,12 @@ def by_grpcurl(running: Running, operation: Operation) -> None:
 
 
 CALLS = [by_stub, by_grpcurl]
+
+
+def suite(vendor: str) -> Any:
+    """Return what the vendor's simulator says of its seed, with the sandbox's connection filled in."""
+    text = json.dumps(registry.sandbox(vendor)().suite)
+    return json.loads(text.replace("{connection}", vendor))
 
 
 def seen(running: Running, vendor: str, operation: Operation) -> bool:
