@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = {
     "meiro": "adapters.meiro.adapter:MeiroAdapter",
+    "adobe": "adapters.adobe.adapter:AdobeAdapter",
     "segment": "adapters.segment.adapter:SegmentAdapter",
 }
 ENTRY_POINTS = "audiencegateway.adapters"
