@@ -12,10 +12,10 @@ LISTEN ?= 127.0.0.1:50051
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench check format protos baseline matrix lock clean
+.PHONY: help install run test conformance bench check format protos baseline matrix lock clean
 
 help:  ## print the verbs
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## make .venv with everything in it (again only when the lock or pyproject.toml changed)
 
@@ -36,6 +36,10 @@ run: install  ## the gateway over simulators of every vendor, no credentials nee
 
 test: install  ## every test (ARGS="-k pages", ARGS="-n auto")
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+conformance: install  ## what every vendor keeps of the contract, for one of them (VENDOR=meiro, ARGS="-x")
+	@test -n "$(VENDOR)" || { echo "make: for which vendor? VENDOR=meiro, for example" >&2; exit 1; }
+	@$(BIN)/python -m pytest -q tests/conformance --vendor "$(VENDOR)" $(ARGS)
 
 bench: install  ## speed and memory beside a bare pipe, in minutes (ARGS="--rounds 5"); build/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)

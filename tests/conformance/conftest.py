@@ -90,7 +90,18 @@ async def everything() -> AsyncIterator[dict[str, Vendor]]:
         await connections.close()
 
 
-@pytest.fixture(params=sorted(registry.adapters()))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--vendor", choices=sorted(registry.adapters()), help="test this vendor alone")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "vendor" in metafunc.fixturenames:
+        # The option is only known where pytest was called with this folder.
+        alone = metafunc.config.getoption("vendor", default=None)
+        metafunc.parametrize("vendor", [alone] if alone else sorted(registry.adapters()), indirect=True)
+
+
+@pytest.fixture
 def vendor(request: pytest.FixtureRequest, everything: dict[str, Vendor]) -> Iterator[Vendor]:
     chosen = everything[request.param]
     chosen.simulator.reset()
