@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Mapping
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -37,6 +39,22 @@ METADATA_BYTES = 16 * 1024
 HEALTH: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
+class _ByPath:
+    """What services are added to, so that their methods are found by path and not each by a task of its own.
+
+    For every method that generated code registers with it, grpc.aio (1.85) keeps a task that waits for its next call,
+    and goes through all of them twice a call: with all of ours, that was a twenty-fifth of what a call costs.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
+    ) -> None:
+        """Do nothing: they were added by path just before."""
+
+
 class Server:
     """A gateway over some connections, which it neither opens nor closes."""
 
@@ -54,14 +72,15 @@ class Server:
         )
         self._server = grpc.aio.server(interceptors=[pipeline], options=self._options())
         desk = Desk(connections, callers, self._ledger, TokenSealer(*keys), sleep=sleep)
-        connections_pb2_grpc.add_ConnectionServiceServicer_to_server(ConnectionService(desk), self._server)
-        destinations_pb2_grpc.add_DestinationServiceServicer_to_server(DestinationService(desk), self._server)
-        export_jobs_pb2_grpc.add_ExportJobServiceServicer_to_server(ExportJobService(desk), self._server)
-        members_pb2_grpc.add_AudienceMemberServiceServicer_to_server(AudienceMemberService(desk), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        by_path = cast(grpc.aio.Server, _ByPath(self._server))
+        connections_pb2_grpc.add_ConnectionServiceServicer_to_server(ConnectionService(desk), by_path)
+        destinations_pb2_grpc.add_DestinationServiceServicer_to_server(DestinationService(desk), by_path)
+        export_jobs_pb2_grpc.add_ExportJobServiceServicer_to_server(ExportJobService(desk), by_path)
+        members_pb2_grpc.add_AudienceMemberServiceServicer_to_server(AudienceMemberService(desk), by_path)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, by_path)
         if settings.server.reflection:
             names = (*SERVICES, HEALTH, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            reflection.enable_server_reflection(names, by_path)
 
     async def start(self) -> str:
         """Bind and serve; return the address as HOST:PORT, with the port that was picked where 0 was asked for.
