@@ -113,7 +113,7 @@ def _running(
         assert pipe is not None
         while key not in said:
             line = pipe.readline()
-            assert line, f"{command} ended"
+            assert line.startswith(b"{"), (line + pipe.read()).decode()  # what it ended with
             said = json.loads(line)
         ready_s = time.perf_counter() - started_s
         # Its log goes on into a pipe, as in a container, and costs this process nothing.
