@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ _SECRET_KEYS = re.compile(
 )
 _NOT_SECRET_KEYS = re.compile(r"attribute_?id$", re.IGNORECASE)
 """Names of attributes, such as Meiro's `registration_token_attribute_id`, are no secrets."""
+_PLAIN = (str, int, float)
+"""Told first: most values are, and whether something is a Mapping takes longer to tell."""
 _NAMED = frozenset({"value", "values"})
 MAX_SCRUBBED_CHARS = 4096
 """A text that a vendor sends may be megabytes of anything, and the search below is not linear."""
@@ -50,6 +53,7 @@ class Secret:
         return f"Secret({MASK})"
 
 
+@lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
     """Tell whether a setting of this name is taken for a secret."""
     return _SECRET_KEYS.search(key) is not None and _NOT_SECRET_KEYS.search(key) is None
@@ -60,6 +64,8 @@ def redact(value: Any) -> Any:  # noqa: ANN401 - JSON is Any
 
     That is what stands under a key that is taken for one, and the `value` or `values` beside a `name` that is.
     """
+    if value is None or isinstance(value, _PLAIN):
+        return value
     if isinstance(value, Mapping):
         named = is_secret_key(str(value.get("name", "")))
         return {
