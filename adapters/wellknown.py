@@ -16,6 +16,10 @@ from adapters.errors import InvalidRequest
 DOMAIN = "audiencegateway.internal"
 MAX_WHOLE = 2**53
 """Up to here a double holds every whole number."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_S = -62_135_596_800
+_LAST_S = 253_402_300_799
+"""What a Timestamp may hold: the years 1 to 9999."""
 
 
 def struct(json: Mapping[str, Any]) -> Struct:
@@ -43,14 +47,18 @@ def plain(message: Struct) -> dict[str, Any]:
 
 def timestamp(text: str | None) -> Timestamp | None:
     """Return a time in any form of ISO 8601, taken as UTC where it names no zone; None for what is none."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError):  # the latter for a zone that leaves the calendar
+    if not text:
         return None
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    # Neither `astimezone` nor `FromDatetime`: they take three times as long.
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
+    if not _FIRST_S <= seconds <= _LAST_S:  # a zone that leaves the calendar
+        return None
+    return Timestamp(seconds=seconds, nanos=since.microseconds * 1000)
 
 
 def instant(epoch_ms: float | None) -> Timestamp | None:
@@ -90,7 +98,7 @@ def _fill(message: Value, json: Any) -> None:  # noqa: ANN401 - JSON is Any
         message.bool_value = json
     elif isinstance(json, int | float):
         message.number_value = json
-    elif isinstance(json, Mapping):
+    elif isinstance(json, dict | Mapping):  # a dict is told at once
         message.struct_value.SetInParent()
         _fill_struct(message.struct_value, json)
     else:
