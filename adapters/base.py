@@ -7,6 +7,7 @@ Ids given to verbs are those of the API: `adapters.names.split_id` turns them in
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import IO, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -167,6 +168,7 @@ class Adapter(Generic[S]):
         return ""
 
     @classmethod
+    @cache
     def verbs(cls) -> frozenset[str]:
         """Return the names of the verbs that the adapter implements."""
         return frozenset(verb for verb in VERBS if getattr(cls, verb) is not getattr(Adapter, verb))
