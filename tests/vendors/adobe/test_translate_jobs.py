@@ -417,6 +417,13 @@ def test_everybody_is_meant_where_it_is_said() -> None:
     assert translate.planned("cdp", body).adobe.all_profiles
 
 
+def test_a_job_that_is_only_planned_has_no_state_that_nobody_knows() -> None:
+    UNRECOGNIZED.clear()
+    planned = translate.planned("cdp", MINIMUM)
+    assert planned.state == ExportJob.STATE_UNSPECIFIED
+    assert not UNRECOGNIZED
+
+
 def test_what_the_answer_does_not_repeat_is_as_it_was_asked_for() -> None:
     answered = translate.completed(msgspec.convert({"id": 7, "status": "NEW"}, wire.Job), REQUEST)
     job = translate.export_job("cdp", answered)
