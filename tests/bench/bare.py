@@ -106,13 +106,31 @@ def destination(source: MeiroDestination) -> Destination:
 
 
 def row(member: AudienceMember) -> dict[str, object]:
-    """Return a member as the vendor takes it."""
-    return {
-        "operation": OPERATIONS[member.operation],
-        "user_account_id": member.user_account_id,
-        "segment_id": member.audience_id,
-        "expiration_duration": member.ttl.seconds // 60,
-    }
+    """Return a member as the vendor takes it: any member that is right, and whatever comes of one that is not."""
+    command: dict[str, object] = {"operation": OPERATIONS[member.operation]}
+    if member.user_account_id:
+        command["user_account_id"] = member.user_account_id
+        if member.compartment_id:
+            command["compartment_id"] = member.compartment_id
+    elif member.email_hash:
+        command["email_hash"] = member.email_hash
+    else:
+        command["user_agent_id"] = member.user_agent_id
+    if member.audience_id:
+        command["segment_id"] = member.audience_id
+    else:
+        command["segment_technical_name"] = member.audience_key
+    expiration = member.WhichOneof("expiration")
+    if member.operation == AudienceMember.REMOVE or expiration == "never_expires":
+        command["expiration_duration"] = 0
+    elif expiration == "ttl":
+        command["expiration_duration"] = -(-member.ttl.seconds // 60)
+    else:
+        command["expiration_duration"] = 0
+        command["expiration_ts"] = member.expire_time.ToMilliseconds()
+    if member.attributes_json:
+        command["data_bag"] = member.attributes_json
+    return command
 
 
 class BarePipe:

@@ -1,6 +1,7 @@
 """The cases: what is measured, and what it should be."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from statistics import median, quantiles
 from typing import Any, NamedTuple
@@ -252,7 +253,8 @@ def _batch() -> bytes:
 
 async def _upload(side: Load, destination: str, batch: bytes, count: int) -> None:
     def messages() -> Iterator[bytes]:
-        yield UploadAudienceMembersRequest(header=UploadHeader(destination=destination)).SerializeToString()
+        header = UploadHeader(destination=destination, request_id=str(uuid.uuid4()))
+        yield UploadAudienceMembersRequest(header=header).SerializeToString()
         for _ in range(count // MEMBERS_A_MESSAGE):
             yield batch
         yield UploadAudienceMembersRequest(finish=UploadFinish(member_count=count)).SerializeToString()
