@@ -9,11 +9,12 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from adapters.errors import ApiError, RateLimited, TimedOut, Unavailable
+from adapters.errors import RateLimited, TimedOut, Unavailable
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, WatchExportJobResponse
 from gateway import etags
 
@@ -48,7 +49,7 @@ class Poller:
         self.changes = 0
         """How often it was seen to differ, the first look included."""
         self.observe_time = Timestamp()
-        self.failure: ApiError | None = None
+        self.failure: BaseException | None = None
         """Why there will be no more news."""
         self.users = 0
         self._get = get
@@ -57,23 +58,38 @@ class Poller:
         self._sleep = sleep
         self._clock = clock
         self._looked_at = 0.0
+        self._quiet_until = 0.0
         self._failing_since: float | None = None
         self._nap: asyncio.Future[None] | None = None
         # One future a waiter: a single one for all would make a mass cancellation quadratic.
         self._waiting: set[asyncio.Future[bool]] = set()
+        """For a change."""
+        self._looking: set[asyncio.Future[bool]] = set()
+        """For a look, whatever it shows."""
         # A context of its own: it serves whoever comes, so no single caller's deadline may end it.
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._run(), context=contextvars.Context())
+        self._task.add_done_callback(self._ended)
 
     @property
     def final(self) -> bool:
         """Whether the job has ended."""
         return self.job.state in FINAL_STATES
 
-    def hurry(self) -> None:
-        """Look again now, unless that was done just now: somebody new has come."""
-        if self._nap is not None and self._clock() - self._looked_at >= self._fastest_s:
+    async def refresh(self, timeout_s: float) -> None:
+        """Look again, for somebody new: what was seen may be old.
+
+        Not where it was seen just now, nor while the vendor wants to be left alone.
+
+        Raises:
+            ApiError: The job can't be read any more.
+        """
+        now = self._clock()
+        if self.final or not self.changes or now < max(self._looked_at + self._fastest_s, self._quiet_until):
+            return
+        if self._nap is not None:
             self._nap.cancel()
+        await self._told(self._looking, timeout_s)
 
     async def changed(self, known: int, timeout_s: float | None) -> bool:
         """Wait until the job has changed more than *known* times; tell whether it has, once *timeout_s* is over.
@@ -81,36 +97,41 @@ class Poller:
         Raises:
             ApiError: The job can't be read any more.
         """
-        loop = asyncio.get_running_loop()
-        if self.changes > known:
-            return True
-        if self.failure is not None:
-            raise self.failure
-        waiter: asyncio.Future[bool] = loop.create_future()
-        self._waiting.add(waiter)
-        timer = None if timeout_s is None else loop.call_later(timeout_s, _answer, waiter)
-        try:
-            return await waiter
-        finally:
-            self._waiting.discard(waiter)
-            if timer is not None:
-                timer.cancel()
+        return self.changes > known or await self._told(self._waiting, timeout_s)
 
     def stop(self) -> None:
         """Look no more."""
         self._task.cancel()
 
-    async def _run(self) -> None:
+    async def _told(self, waiters: set[asyncio.Future[bool]], timeout_s: float | None) -> bool:
+        """Wait among *waiters*; tell whether there was what they wait for, once *timeout_s* is over."""
+        loop = asyncio.get_running_loop()
+        if self.failure is not None:
+            raise self.failure
+        waiter: asyncio.Future[bool] = loop.create_future()
+        waiters.add(waiter)
+        timer = None if timeout_s is None else loop.call_later(timeout_s, partial(_answer, waiter, news=False))
         try:
-            while not self.final:
-                await self._look()
-                if not self.final:
-                    await self._rest()
-        except ApiError as error:
-            self.failure = error
-            for waiter in self._waiting:
-                if not waiter.done():
-                    waiter.set_exception(error)
+            return await waiter
+        finally:
+            waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
+
+    async def _run(self) -> None:
+        while not self.final:
+            await self._look()
+            for waiter in self._looking:
+                _answer(waiter, news=True)
+            if not self.final:
+                await self._rest()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Tell those who wait why there will be no more news, whatever it is: they would wait for ever."""
+        self.failure = asyncio.CancelledError() if task.cancelled() else task.exception()
+        for waiter in self._waiting | self._looking:
+            if self.failure is not None and not waiter.done():
+                waiter.set_exception(self.failure)
 
     async def _look(self) -> None:
         try:
@@ -120,6 +141,7 @@ class Poller:
             if not self.changes or self._clock() - self._failing_since >= TOLERANCE_S:
                 raise
             self._interval_s = max(self._interval_s, error.retry_after_s or 0.0)
+            self._quiet_until = self._clock() + (error.retry_after_s or 0.0)
             return
         finally:
             self._looked_at = self._clock()
@@ -133,8 +155,7 @@ class Poller:
         self.changes += 1
         self._interval_s = self._fastest_s
         for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(True)
+            _answer(waiter, news=True)
 
     async def _rest(self) -> None:
         jitter = 1 + SPREAD * random.random()  # noqa: S311 - no secret
@@ -149,9 +170,9 @@ class Poller:
             self._nap = None
 
 
-def _answer(waiter: asyncio.Future[bool]) -> None:
+def _answer(waiter: asyncio.Future[bool], *, news: bool) -> None:
     if not waiter.done():
-        waiter.set_result(False)
+        waiter.set_result(news)
 
 
 class Watching:
@@ -168,8 +189,6 @@ class Watching:
         poller = self._pollers.get(name)
         if poller is None or poller.failure is not None:
             poller = self._pollers[name] = Poller(get, fastest_s, self._sleep, self._clock)
-        else:
-            poller.hurry()
         poller.users += 1
         try:
             yield poller

@@ -40,6 +40,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 DEFAULT_WAIT_S = 30.0
 MAX_WAIT_S = 300.0
+MAX_REFRESH_S = 5.0
+"""After that, a slow vendor's job is told as it was last seen."""
 DEFAULT_HEARTBEAT_S = 15.0
 MAX_CHUNK_BYTES = 256 * 1024
 
@@ -88,8 +90,9 @@ class ExportJobService(ExportJobServiceServicer):
 
     async def WaitExportJob(self, request: WaitExportJobRequest, context: Context) -> ExportJob:
         timeout_s = request.timeout.ToMilliseconds() / 1000 if request.HasField("timeout") else DEFAULT_WAIT_S
-        timeout_s = min(timeout_s, MAX_WAIT_S, self._desk.time_left_s())
         with self._followed(request.name) as poller:
+            await poller.refresh(min(MAX_REFRESH_S, self._desk.time_left_s()))
+            timeout_s = min(timeout_s, MAX_WAIT_S, self._desk.time_left_s())
             return await watching.wait(poller, timeout_s, request.seen_etag)
 
     async def WatchExportJob(
@@ -97,6 +100,7 @@ class ExportJobService(ExportJobServiceServicer):
     ) -> AsyncGenerator[WatchExportJobResponse]:
         heartbeat_s = request.heartbeat_interval.ToMilliseconds() / 1000 or DEFAULT_HEARTBEAT_S
         with self._followed(request.name) as poller:
+            await poller.refresh(min(MAX_REFRESH_S, self._desk.time_left_s()))
             async for response in watching.watch(poller, heartbeat_s):
                 yield response
 

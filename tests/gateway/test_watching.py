@@ -161,18 +161,62 @@ async def test_the_last_watcher_gone_stops_the_polling() -> None:
     assert job.asked == asked
 
 
-async def test_a_newcomer_makes_the_poller_look_again() -> None:
+async def test_a_newcomer_is_told_what_is_not_what_was() -> None:
     time, job = Time(naps=0), Job(R, S)
-    followed = Watching(time.sleep, lambda: time.now)
-    with followed.follow(NAME, job, 1.0) as poller:
+
+    async def get() -> ExportJob:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return await job()
+
+    with Watching(time.sleep, lambda: time.now).follow(NAME, get, 1.0) as poller:
         await poller.changed(0, None)
         await time.dozing.wait()
         time.now += 10
-        with followed.follow(NAME, job, 1.0) as same:
-            assert same is poller
-            assert await poller.changed(1, 5.0)
+        await poller.refresh(5.0)
 
-    assert poller.job.state == S
+        assert (await watching.wait(poller, 0.0, "")).state == S
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "seconds"), [((R, S), 0.5), ((R, RateLimited("slowly", retry_after_s=99), S), 50)]
+)
+async def test_a_newcomer_asks_no_sooner_than_the_vendor_likes(
+    outcomes: tuple[int | ApiError, ...], seconds: float
+) -> None:
+    time, job = Time(naps=len(outcomes) - 2), Job(*outcomes)
+    with Watching(time.sleep, lambda: time.now).follow(NAME, job, 1.0) as poller:
+        await poller.changed(0, None)
+        await time.dozing.wait()
+        time.now += seconds
+        await poller.refresh(5.0)
+
+    assert job.asked == len(outcomes) - 1
+
+
+async def test_a_newcomer_does_not_wait_for_a_vendor_that_hangs() -> None:
+    time, job = Time(naps=0), Job(R)
+
+    async def get() -> ExportJob:
+        if job.asked:
+            await asyncio.Event().wait()
+        return await job()
+
+    with Watching(time.sleep, lambda: time.now).follow(NAME, get, 1.0) as poller:
+        await poller.changed(0, None)
+        await time.dozing.wait()
+        time.now += 10
+        await poller.refresh(0.01)
+
+        assert (await watching.wait(poller, 0.0, "")).state == R
+
+
+async def test_a_fault_of_our_own_ends_the_watch_too() -> None:
+    async def get() -> ExportJob:
+        raise KeyError("a fault in an adapter")
+
+    with Watching().follow(NAME, get, 1.0) as poller, pytest.raises(KeyError):
+        await asyncio.wait_for(anext(watching.watch(poller, 30.0)), 5)
 
 
 async def test_a_hiccup_of_the_vendors_is_not_told() -> None:
