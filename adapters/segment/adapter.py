@@ -200,8 +200,11 @@ class SegmentAdapter(Adapter[SegmentSettings]):
 
     async def _add_running_sync(self, destination: Destination) -> None:
         _, destination_id = names.parse(destination.name, "Destination")
-        jobs = (await self._syncs(destination_id, "", MIN_SYNCS)).items
-        destination.running_export_job = next((job.name for job in jobs if job.state not in FINAL), "")
+        destination.running_export_job = next((job.name for job in await self._running(destination_id)), "")
+
+    async def _running(self, destination_id: str) -> list[ExportJob]:
+        """Return what is not over of the newest syncs of a destination."""
+        return [job for job in (await self._syncs(destination_id, "", MIN_SYNCS)).items if job.state not in FINAL]
 
     # Subscriptions.
 
@@ -225,7 +228,7 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         name, fields = names.destination(self.connection, destination_id), translate.SUBSCRIPTION_FIELDS
         try:
             made = await self._call(
-                wire.CREATE_SUBSCRIPTION, *_ids(destination_id), json=body, resource=name, fields=fields
+                wire.CREATE_SUBSCRIPTION, *_ids(destination_id), json=body, resource=name, fields=fields, full=True
             )
         except NotFound as error:
             await self._destination(destination_id)
@@ -244,7 +247,7 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         ids, fields = _subscription_ids(destination_id, subscription_id), translate.SUBSCRIPTION_FIELDS
         try:
             written = await self._call(
-                wire.UPDATE_SUBSCRIPTION, *ids, json={"input": body}, resource=shown.name, fields=fields
+                wire.UPDATE_SUBSCRIPTION, *ids, json={"input": body}, resource=shown.name, fields=fields, full=True
             )
         except NotFound as error:
             await self._subscription(destination_id, subscription_id)
@@ -352,8 +355,9 @@ class SegmentAdapter(Adapter[SegmentSettings]):
     async def _explain(self, refusal: VendorError, destination_id: str, subscription_id: str) -> None:
         """Raise what a refused start does not say: that something is gone, disabled, or running."""
         try:
-            destination = await self.get_destination(destination_id, full=isinstance(refusal, Conflict))
+            destination = await self.get_destination(destination_id)
             subscription = await self.get_subscription(destination_id, subscription_id)
+            running = await self._running(destination_id) if isinstance(refusal, Conflict) else []
         except NotFound:
             raise
         except VendorError:
@@ -362,9 +366,10 @@ class SegmentAdapter(Adapter[SegmentSettings]):
             if resource.disabled:
                 message = f"{resource.name} is disabled"
                 raise Precondition(message, reason="DESTINATION_DISABLED", resource=resource.name) from refusal
-        if job := destination.running_export_job:
-            message = f"{job} is running"
-            raise Precondition(message, reason="EXPORT_ALREADY_RUNNING", metadata={"exportJob": job}) from refusal
+        for job in running:
+            if job.segment.subscription == subscription.name:
+                message, metadata = f"{job.name} is running", {"exportJob": job.name}
+                raise Precondition(message, reason="EXPORT_ALREADY_RUNNING", metadata=metadata) from refusal
 
     async def cancel_export_job(self, export_job_id: str) -> ExportJob:
         ids, name = _job_ids(export_job_id), names.export_job(self.connection, export_job_id)

@@ -51,6 +51,7 @@ class Subscription(_Entity, kw_only=True):
     id: str
     enabled: bool
     action_id: str
+    destination_id: str | None = None
     name: str | None = None
     action_slug: str | None = None
     trigger: str | None = None
@@ -82,6 +83,7 @@ class Sync(_Entity, kw_only=True):
 
     sync_id: str
     sync_status: str
+    model_id: str | None = None
     source_id: str | None = None
     started_at: str | None = None
     finished_at: str | None = None

@@ -75,7 +75,6 @@ def test_the_sample_is_whole() -> None:
 
 def test_the_full_view_has_what_is_not_typed() -> None:
     assert MessageToDict(job(full=True).vendor_extras) == {
-        "modelId": "aow61ZsjXFRsUqB5wWmZES",
         "duration": "1m30s",
         "extractPhase": {"startedAt": "2024-05-02T10:00:00.000Z", "finishedAt": "2024-05-02T10:00:40.000Z"},
         "loadPhase": {"startedAt": "2024-05-02T10:00:40.000Z", "finishedAt": "2024-05-02T10:01:30.500Z"},
