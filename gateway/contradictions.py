@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from adapters import names
 from gateway import addresses
 from gateway.decoding import Mistake
 
@@ -67,7 +68,9 @@ def _exposed(document: Document) -> Iterator[Mistake]:
 
 
 def _callers(document: Document) -> Iterator[Mistake]:
-    there = [entry["id"] for _, entry in _entries(document, "connections") if isinstance(entry.get("id"), str)]
+    ids = [entry.get("id") for _, entry in _entries(document, "connections")]
+    # What is no id may be a secret at the wrong place, and is not shown.
+    there = [text for text in ids if isinstance(text, str) and names.is_connection_id(text)]
     tls = document.get("tls")
     for key, entry in _entries(document, "callers"):
         if ("key_sha256" in entry) == ("certificate_subject" in entry):
