@@ -20,7 +20,7 @@ class Row(NamedTuple):
 PB2 = r"audiencegateway\.v1\.\w+_pb2|google\.protobuf"
 PB2_OF_A_SERVER = r"audiencegateway\.v1\.\w+_pb2(_grpc)?"
 FOREIGN = r"(?!(adapters|gateway|tests|audiencegateway)\b)\w+"
-PURE = "names|errors|secrets|states|wellknown"  # shared modules without I/O
+PURE = "members|names|errors|secrets|states|wellknown"  # shared modules without I/O
 SHARED = r"adapters\.({shared})"
 GATEWAY = rf"gateway|{PB2_OF_A_SERVER}|{FOREIGN}|adapters\.(base|calls|errors|names)"
 
