@@ -811,4 +811,5 @@ SUITE: Json = {
     "log_job_id": "300~1002",
     "revision_job_id": "300~1001",
     "revision_id": "100102",
+    "secrets": ["fake-password-of-nothing", "sandbox-token", PASSWORD],
 }
