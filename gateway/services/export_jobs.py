@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from adapters.base import Adapter
 from adapters.errors import Missing, Precondition
 from audiencegateway.v1.export_jobs_pb2 import (
     CancelExportJobRequest,
@@ -38,6 +39,8 @@ from gateway.lists import Collection
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+ALIAS = "g~"
+"""How the id of a job begins whose vendor id was not known when it was started."""
 DEFAULT_WAIT_S = 30.0
 MAX_WAIT_S = 300.0
 MAX_REFRESH_S = 5.0
@@ -53,7 +56,7 @@ class ExportJobService(ExportJobServiceServicer):
         self._desk = desk
 
     async def GetExportJob(self, request: GetExportJobRequest, context: Context) -> ExportJob:
-        adapter, (export_job_id,) = self._desk.find(request.name, "ExportJob")
+        adapter, export_job_id = self._job(request.name)
         full = request.view != ExportJobView.EXPORT_JOB_VIEW_BASIC
         return self._finished(await adapter.get_export_job(export_job_id, full=full))
 
@@ -81,7 +84,7 @@ class ExportJobService(ExportJobServiceServicer):
         return await self._desk.once(request, request.parent, start)
 
     async def CancelExportJob(self, request: CancelExportJobRequest, context: Context) -> ExportJob:
-        adapter, (export_job_id,) = self._desk.find(request.name, "ExportJob")
+        adapter, export_job_id = self._job(request.name, "EXPORT_JOB_NOT_CANCELLABLE")
 
         async def cancel(_: str) -> ExportJob:
             return self._finished(await adapter.cancel_export_job(export_job_id))
@@ -105,16 +108,14 @@ class ExportJobService(ExportJobServiceServicer):
                 yield response
 
     async def ResolveExportJob(self, request: ResolveExportJobRequest, context: Context) -> ExportJob:
-        _, (export_job_id,) = self._desk.find(request.name, "ExportJob")
-        if export_job_id.startswith("g~"):
-            raise Missing(f"no record of {request.name}", reason="EXPORT_JOB_NOT_FOUND", resource=request.name)
+        self._job(request.name)
         message = f"{request.name} is a job of the vendor's: nothing about it is unknown"
         raise Precondition(message, reason="EXPORT_JOB_NOT_UNRESOLVED", resource=request.name)
 
     async def ListExportJobLogEntries(
         self, request: ListExportJobLogEntriesRequest, context: Context
     ) -> ListExportJobLogEntriesResponse:
-        adapter, (export_job_id,) = self._desk.find(request.parent, "ExportJob")
+        adapter, export_job_id = self._job(request.parent)
         fetch = partial(adapter.list_export_job_log_entries, export_job_id)
         page = await lists.page(self._desk, request, fetch, adapter.log_entries, key=attrgetter("entry_id"))
         return ListExportJobLogEntriesResponse(log_entries=page.items, next_page_token=page.next_page_token)
@@ -122,7 +123,7 @@ class ExportJobService(ExportJobServiceServicer):
     async def ListExportJobRevisions(
         self, request: ListExportJobRevisionsRequest, context: Context
     ) -> ListExportJobRevisionsResponse:
-        adapter, (export_job_id,) = self._desk.find(request.parent, "ExportJob")
+        adapter, export_job_id = self._job(request.parent)
         fetch = partial(adapter.list_export_job_revisions, export_job_id)
         page = await lists.page(self._desk, request, fetch, adapter.revisions)
         return ListExportJobRevisionsResponse(export_job_revisions=page.items, next_page_token=page.next_page_token)
@@ -134,7 +135,7 @@ class ExportJobService(ExportJobServiceServicer):
     async def DownloadExportJob(
         self, request: DownloadExportJobRequest, context: Context
     ) -> AsyncGenerator[DownloadExportJobResponse]:
-        adapter, (export_job_id,) = self._desk.find(request.name, "ExportJob")
+        adapter, export_job_id = self._job(request.name, "EXPORT_JOB_NOT_DOWNLOADABLE")
         opened = adapter.download_export_job(export_job_id, artifact_id=request.artifact_id, offset=request.read_offset)
         async with opened as download:
             yield DownloadExportJobResponse(header=download.header)
@@ -142,8 +143,22 @@ class ExportJobService(ExportJobServiceServicer):
                 for start in range(0, len(chunk), MAX_CHUNK_BYTES):
                     yield DownloadExportJobResponse(data=chunk[start : start + MAX_CHUNK_BYTES])
 
-    def _followed(self, name: str) -> AbstractContextManager[watching.Poller]:
+    def _job(self, name: str, refusal: str = "") -> tuple[Adapter[Any], str]:
+        """Return the adapter of a job of the vendor's, and its id.
+
+        Raises:
+            ApiError: As `Desk.find` does; and for a `g~…` name, which is none that the vendor knows: the *refusal* that
+                a method has for all of them, else EXPORT_JOB_NOT_FOUND, since memory keeps no such record.
+        """
         adapter, (export_job_id,) = self._desk.find(name, "ExportJob")
+        if not export_job_id.startswith(ALIAS):
+            return adapter, export_job_id
+        if refusal:
+            raise Precondition(f"{name} is no job of the vendor's yet", reason=refusal, resource=name)
+        raise Missing(f"no record of {name}", reason="EXPORT_JOB_NOT_FOUND", resource=name)
+
+    def _followed(self, name: str) -> AbstractContextManager[watching.Poller]:
+        adapter, export_job_id = self._job(name)
 
         async def get() -> ExportJob:
             return self._finished(await adapter.get_export_job(export_job_id, full=True))
