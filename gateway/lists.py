@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from adapters import names
 from adapters.base import Listing, ListQuery, Page, Term
-from adapters.errors import InvalidRequest, NotSupported, VendorError
+from adapters.errors import InvalidRequest, NotSupported, VendorError, Violation
 from audiencegateway.v1.connections_pb2 import SkippedConnection
 from audiencegateway.v1.destinations_pb2 import DestinationView, ListDestinationsRequest
 from audiencegateway.v1.export_jobs_pb2 import ListExportJobsRequest
@@ -135,10 +135,12 @@ def _lacks(query: ListQuery, listing: Listing) -> bool:
 
 
 def _filter_required(listing: Listing) -> InvalidRequest:
+    message = f"this vendor lists only what a filter on {listing.required_filter} fixes"
     return InvalidRequest(
-        f"this vendor lists only what a filter on {listing.required_filter} fixes",
+        message,
         reason="FILTER_REQUIRED",
         metadata={"field": listing.required_filter},
+        violations=[Violation("filter", message, "FILTER_REQUIRED")],
     )
 
 

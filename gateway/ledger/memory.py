@@ -20,6 +20,7 @@ from adapters.errors import (
     RateLimited,
     TimedOut,
     Unavailable,
+    Violation,
 )
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from audiencegateway.v1.members_pb2 import UploadedFile
@@ -56,7 +57,7 @@ class MemoryLedger:
         row = self._rows.get(key) if key.request_id else None
         if row is not None:
             if row.fingerprint != wanted:
-                raise InvalidRequest("this request_id came with another request before", reason="REQUEST_ID_REUSED")
+                raise _reused()
             if not row.task.done():
                 raise Aborted("the same request is still under way", reason="REQUEST_IN_PROGRESS")
             replayed: T = row.task.result()
@@ -106,6 +107,11 @@ class MemoryLedger:
         elif error is None and (job := _started(task.result())):
             self._started[job] = None
             _trim(self._started, self._max_rows)
+
+
+def _reused() -> InvalidRequest:
+    message, reason = "this request_id came with another request before", "REQUEST_ID_REUSED"
+    return InvalidRequest(message, reason=reason, violations=[Violation("request_id", message, reason)])
 
 
 def _begins(known: Key, key: Key) -> bool:

@@ -71,6 +71,7 @@ async def test_a_list_that_needs_a_filter_says_which(vendor: Vendor) -> None:
 
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FILTER_REQUIRED")
     assert answer.metadata["field"] == vendor.adapter.export_jobs.required_filter
+    assert answer.violations == [("filter", "FILTER_REQUIRED")]
     assert not vendor.requests()
 
 

@@ -80,6 +80,7 @@ async def test_the_same_id_with_other_content_is_refused() -> None:
         await ledger.once(KEY, other, act)
 
     assert refused.value.reason == "REQUEST_ID_REUSED"
+    assert [violation.field for violation in refused.value.violations] == ["request_id"]
     assert len(markers) == 1
 
 
