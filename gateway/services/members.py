@@ -139,5 +139,5 @@ async def _receive(requests: AsyncIterator[UploadAudienceMembersRequest], upload
         raise InvalidRequest(
             f"{upload.received} members were received, and {said}",
             reason="UPLOAD_INCOMPLETE",
-            metadata={"expected": str(expected or ""), "received": str(upload.received)},
+            metadata={"expected": "" if expected is None else str(expected), "received": str(upload.received)},
         )

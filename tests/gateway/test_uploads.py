@@ -132,6 +132,15 @@ async def test_what_is_no_upload_is_refused_and_nothing_is_sent(requests: Any, r
     assert vendor.files == []
 
 
+@pytest.mark.parametrize(("said", "expected"), [([finish(0)], "0"), ([], "")])
+async def test_an_incomplete_upload_says_how_many_were_expected(said: Any, expected: str) -> None:
+    async with serving(Vendor().adapter()) as stubs:
+        answer = await refused(upload(stubs, header(), batch("ab"), *said))
+
+    assert answer.metadata.get("expected", "") == expected
+    assert answer.metadata["received"] == "2"
+
+
 async def test_a_client_that_dies_makes_no_file() -> None:
     vendor = Vendor()
     received = asyncio.Event()
