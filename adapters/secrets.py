@@ -25,7 +25,7 @@ MAX_SCRUBBED_CHARS = 4096
 _SCRUBBED = re.compile(
     r"(?P<email>(?<![\w.+-])[\w.+-]++@[\w-]+(\.[\w-]+)+)"
     r"|(?P<bearer>\b(bearer|basic)\s+[\w.~+/=:-]+)"
-    r"|(?P<query>(?<=[?&])[\w-]*(token|key|secret|password|signature)[\w-]*=[^&\s]+)"
+    r"|(?P<pair>\b[\w-]{0,64}(token|key|secret|passw(or)?d|signature)[\w-]{0,64}(=\"?|\"\s*:\s*\")[^&\s\",;]+)"
     r"|(?P<long>\b[A-Za-z0-9_-]{32,}(\.[A-Za-z0-9_-]+)*)",
     re.IGNORECASE,
 )

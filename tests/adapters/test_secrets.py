@@ -208,6 +208,9 @@ def test_items_that_look_alike_keep_their_secrets_while_none_comes_or_goes() -> 
         "password in ?dbpassword=c4n4ry",
         "jwt eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJjNG40cnki.c4n4ry",
         "key c4n4ry0123456789abcdef0123456789abcdef",
+        "user shop, password=c4n4ry",
+        'bad login: db_password="c4n4ry"',
+        'got {"apiKey": "c4n4ry", "page": 2}',
     ],
 )
 def test_what_looks_like_a_secret_or_an_address_is_scrubbed(text: str) -> None:
@@ -217,7 +220,9 @@ def test_what_looks_like_a_secret_or_an_address_is_scrubbed(text: str) -> None:
     assert "dXNlcjpjNG40cnk" not in scrubbed
 
 
-@pytest.mark.parametrize("text", ["Segment 300 has no export 12.", "field `name` is required (code 40-7)", ""])
+@pytest.mark.parametrize(
+    "text", ["Segment 300 has no export 12.", "field `name` is required (code 40-7)", "token: is required", ""]
+)
 def test_a_plain_text_stays_as_it_is(text: str) -> None:
     assert scrub(text, [Secret(""), Secret(CANARY)]) == text
 
