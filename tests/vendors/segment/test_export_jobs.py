@@ -275,6 +275,14 @@ async def test_a_refusal_is_told_even_when_why_can_not_be_read(segment: Segment,
         await run(adapter, job)
 
 
+async def test_a_destination_that_goes_during_a_start_is_named(segment: Segment, adapter: SegmentAdapter) -> None:
+    segment.sandbox.fault(path="/reverse-etl-syncs", method="POST", status=404)
+    segment.sandbox.fault(path=f"/destinations/{ADS}", status=404)
+    with pytest.raises(NotFound) as missing:
+        await run(adapter, wanted(model_id=CUSTOMERS, source_id=WAREHOUSE))
+    assert (missing.value.reason, missing.value.resource) == ("DESTINATION_NOT_FOUND", named(ADS))
+
+
 async def test_the_changed_model_of_a_subscription_is_the_one_that_is_run(
     segment: Segment, adapter: SegmentAdapter
 ) -> None:

@@ -81,6 +81,15 @@ async def test_every_field_is_written_and_read_back(segment: Segment, adapter: S
     assert etags.of(after) != etags.of(before)
 
 
+async def test_what_is_not_typed_is_in_the_extras_of_every_answer(segment: Segment, adapter: SegmentAdapter) -> None:
+    segment.sandbox.subscriptions[CUSTOMERS_IN_ADS] |= {"labels": ["new"], "apiToken": "in clear"}
+    page = await adapter.list_subscriptions(ADS, ListQuery(), "", 1)
+    read = await adapter.get_subscription(ADS, CUSTOMERS_IN_ADS)
+    updated = await adapter.update_subscription(ADS, CUSTOMERS_IN_ADS, rechanging(displayName="People"))
+    for subscription in (*page.items, read, updated):
+        assert MessageToDict(subscription.vendor_extras) == {"labels": ["new"], "apiToken": "********"}
+
+
 async def test_a_secret_stays_when_others_change(segment: Segment, adapter: SegmentAdapter) -> None:
     id_ = "ExampleSubscription104"
     edit = rechanging(segment={"settings": {"signingKey": "********", "other": 1}})
