@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = {
     "meiro": "adapters.meiro.adapter:MeiroAdapter",
+    "mediarithmics": "adapters.mediarithmics.adapter:MediarithmicsAdapter",
     "adobe": "adapters.adobe.adapter:AdobeAdapter",
     "segment": "adapters.segment.adapter:SegmentAdapter",
 }
