@@ -12,7 +12,7 @@ LISTEN ?= 127.0.0.1:50051
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test conformance bench check format protos baseline matrix lock clean
+.PHONY: help install run test conformance bench check contract format protos baseline matrix lock clean
 
 help:  ## print the verbs
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ check: install  ## format, lint, types, contract, house rules; changes nothing
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory -C protos lint breaking
 	$(BIN)/python -m pytest -q tests/test_house.py tests/test_contract.py
+
+contract: install  ## simulators and adapters against the vendors' published OpenAPI documents (SPECS=folder)
+	@test -d "$(SPECS)" || { echo "make: name the folder of the documents, SPECS=folder" >&2; exit 1; }
+	@SPECS="$(abspath $(SPECS))" $(BIN)/python -m pytest -q tests/contract $(ARGS)
 
 format: install  ## format the code and the .proto files
 	$(BIN)/ruff format .
