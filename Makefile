@@ -52,8 +52,8 @@ check: install  ## format, lint, types, contract, house rules; changes nothing
 	$(BIN)/python -m pytest -q tests/test_house.py tests/test_contract.py
 
 contract: install  ## simulators and adapters against the vendors' published OpenAPI documents (SPECS=folder)
-	@test -d "$(SPECS)" || { echo "make: name the folder of the documents, SPECS=folder" >&2; exit 1; }
-	@SPECS="$(abspath $(SPECS))" $(BIN)/python -m pytest -q tests/contract $(ARGS)
+	@test -z "$(SPECS)" -o -d "$(SPECS)" || { echo "make: there is no folder $(SPECS)" >&2; exit 1; }
+	@SPECS="$(SPECS)" $(BIN)/python -m pytest -q tests/contract $(ARGS)
 
 format: install  ## format the code and the .proto files
 	$(BIN)/ruff format .

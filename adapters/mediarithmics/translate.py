@@ -253,12 +253,17 @@ def _ndjson(rows: Sequence[wire.Command]) -> bytes:
 
 
 def _csv(rows: Sequence[wire.Command]) -> bytes:
+    for row in rows:
+        # Only white space can be meant: in the strings of JSON, line breaks are escaped.
+        if "\n" in row.data_bag or "\r" in row.data_bag:
+            row.data_bag = row.data_bag.translate(ONE_LINE)
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\r\n").writerows(map(msgspec.structs.astuple, rows))
     return text.getvalue().encode()
 
 
 _ENCODER = msgspec.json.Encoder()
+ONE_LINE = str.maketrans("\r\n", "  ")
 
 
 class Form(NamedTuple):
