@@ -74,5 +74,6 @@ def _keep(found: Sent, entry: dict[str, Any]) -> None:
     if pattern := next(patterns, None):
         found.undocumented[pattern].append(entry)
         return
-    homes = [each for each in found.sender.documents if entry["path"].startswith(f"{each.base}/")]
-    found.documented.append((homes[0], entry))
+    homes = (each for each in found.sender.documents if entry["path"].startswith(f"{each.base}/"))
+    # Of what belongs nowhere any document says so.
+    found.documented.append((next(homes, found.sender.documents[0]), entry))

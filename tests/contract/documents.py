@@ -85,14 +85,10 @@ class Document:
 
     def find(self, method: str, path: str) -> Operation | None:
         """Return the operation that a request for the *path*, as it is sent, is for."""
-        return next(
-            (
-                each
-                for each in self.operations.values()
-                if each.label.startswith(f"{method} ") and each.shape.fullmatch(path)
-            ),
-            None,
-        )
+        for operation in self.operations.values():
+            if operation.label.startswith(f"{method} ") and operation.shape.fullmatch(path):
+                return operation
+        return None
 
     @cached_property
     def servers(self) -> set[str]:

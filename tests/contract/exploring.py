@@ -14,6 +14,8 @@ from tests.contract.documents import Document
 from tests.contract.flaws import Finding
 
 ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 300.0
+"""Some fifteen times what it takes."""
 MAX_EXAMPLES = 50
 """Of each operation at random; all values that are special by the document come on top."""
 PROBABILITY = 0.9
@@ -73,7 +75,11 @@ async def explore(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    output, _ = await asking.communicate(json.dumps(order).encode())
+    try:
+        output, _ = await asyncio.wait_for(asking.communicate(json.dumps(order).encode()), TIMEOUT_S)
+    finally:
+        if asking.returncode is None:
+            asking.kill()
     assert asking.returncode == 0
     found = json.loads(output)
     return Exploration(

@@ -31,6 +31,7 @@ class Published:
     answer_flaws: tuple[Flaw, ...] = ()
     """Seen in the answers of the simulator, which keeps to the vendor's pages and to what was observed."""
     repairs: tuple[Repair, ...] = ()
+    """Made before requests are held against it."""
     request_flaws: tuple[Flaw, ...] = ()
     """Seen in the requests of the adapter."""
 
