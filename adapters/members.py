@@ -91,8 +91,8 @@ def rows(
     """
     made, found = list[R](), _Violations()
     kinds = _Kinds(defaults, dialect, now_ms, found)
-    latest: dict[int, _Kind] = {}  # by operation, which changes more often than the rest
-    operation, (pattern, word, compartment, audience, key, units, until_ms) = NONE, NO_KIND
+    latest: dict[tuple[int, bool], _Kind] = {}  # by what changes more often than the rest
+    operation, is_account, (pattern, word, compartment, audience, key, units, until_ms) = NONE, False, NO_KIND
     for index, member in enumerate(members, first_index):
         account, email, agent = member.user_account_id, "", ""
         if not account:
@@ -103,9 +103,9 @@ def rows(
             found.extend(index, _text_problems(member, _given(member, IDENTIFIERS)))
         if attributes and (problem := attributes_problem(attributes)):
             found.extend(index, [("attributes_json", problem)])
-        if member.operation != operation:
-            operation = member.operation
-            pattern, word, compartment, audience, key, units, until_ms = latest.get(operation, NO_KIND)
+        if member.operation != operation or (account != "") != is_account:
+            operation, is_account = turn = member.operation, account != ""
+            pattern, word, compartment, audience, key, units, until_ms = latest.get(turn, NO_KIND)
         if pattern:
             pattern.attributes_json = attributes
             if account:
@@ -116,7 +116,7 @@ def rows(
             kind = kinds.find(member, index, (account, email, agent), attributes)
             if kind is None:
                 continue
-            latest[operation] = kind
+            latest[operation, is_account] = kind
             pattern, word, compartment, audience, key, units, until_ms = kind
         made.append(make(word, compartment, account, email, agent, audience, key, units, until_ms, attributes))
     found.refuse()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import members
@@ -21,6 +21,7 @@ MINUTES = members.Dialect(words={AudienceMember.ADD: "in", AudienceMember.REMOVE
 ADD, REMOVE = AudienceMember.ADD, AudienceMember.REMOVE
 OF_ONE: dict[str, Any] = {"operation": ADD, "user_account_id": "a", "audience_id": "7", "never_expires": True}
 Row = tuple[Any, ...]
+MANY = "has to have one of user_account_id, email_hash, user_agent_id, and no more than one"
 
 
 def row(*values: Any) -> Row:
@@ -336,28 +337,40 @@ EXPIRATIONS = {
     "expire_time": sometimes(in_seconds(90), in_seconds(-1)),
     "never_expires": sometimes(True, False),
 }
-COMMON: dict[str, st.SearchStrategy[Any]] = {
-    "operation": sometimes(ADD, ADD, REMOVE, 7),
-    "compartment_id": sometimes("12", "13"),
-}
 TARGETS = st.one_of(
     st.just({}),
     st.fixed_dictionaries({"audience_id": sometimes("7", "8")}),
     st.fixed_dictionaries({"audience_key": sometimes("k", "")}),
 )
 TIMES = st.one_of(st.just({}), *(st.fixed_dictionaries({name: values}) for name, values in EXPIRATIONS.items()))
-WHO = st.one_of(
-    st.fixed_dictionaries({"user_account_id": sometimes("a", "b", "b\n")}),
-    st.fixed_dictionaries({"email_hash": sometimes("e", "f")}),
-    st.fixed_dictionaries({"user_agent_id": sometimes("g", "h")}),
-    st.fixed_dictionaries(
-        {"user_account_id": sometimes("a"), "email_hash": sometimes("e"), "user_agent_id": sometimes("g")}
-    ),
+# Mostly right, or hardly a batch would be.
+COMMON = st.tuples(
+    st.fixed_dictionaries({"operation": sometimes(ADD, ADD, ADD, REMOVE, REMOVE, 7)}),
+    st.fixed_dictionaries({"compartment_id": sometimes(None, None, "12", "13")}),
+    st.one_of(st.just({"audience_id": "7"}), st.just({"audience_id": "8"}), TARGETS),
+    st.one_of(st.just({"never_expires": True}), TIMES),
 )
-ATTRIBUTES = st.fixed_dictionaries({"attributes_json": sometimes('{"a":1}', "{}", "[]")})
-MEMBER = st.tuples(st.fixed_dictionaries(COMMON), TARGETS, TIMES, WHO, ATTRIBUTES).map(
-    lambda parts: built(AudienceMember, {name: value for part in parts for name, value in part.items()})
+WHO = st.sampled_from(
+    [
+        *({"user_account_id": "a"}, {"user_account_id": "b"}, {"email_hash": "e"}, {"user_agent_id": "g"}),
+        *({}, {"user_account_id": "b\n"}, {"user_account_id": "a", "email_hash": "e"}),
+        {"email_hash": "e", "user_agent_id": "g"},
+    ]
 )
+ATTRIBUTES = st.fixed_dictionaries({"attributes_json": sometimes(None, None, '{"a":1}', "{}", "[]")})
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> list[AudienceMember]:
+    """Return members of few kinds that take turns."""
+    kinds = draw(st.lists(COMMON, min_size=1, max_size=3))
+    turns = draw(st.lists(st.tuples(st.sampled_from(kinds), WHO, ATTRIBUTES), min_size=1, max_size=12))
+    return [
+        built(AudienceMember, {name: value for part in (*kind, *rest) for name, value in part.items()})
+        for kind, *rest in turns
+    ]
+
+
 USUAL = st.fixed_dictionaries(
     {
         "operation": sometimes(ADD, REMOVE),
@@ -366,20 +379,35 @@ USUAL = st.fixed_dictionaries(
         "ttl": sometimes(Duration(seconds=3600)),
     }
 ).map(lambda fields: built(AudienceMemberDefaults, fields))
-SOUND: dict[str, Any] = {"operation": ADD, "audience_id": "7", "never_expires": True}
 
 
-def mostly_sound(member: AudienceMember) -> AudienceMember:
-    """Return a member that is right unless a drawn field says otherwise."""
-    sound = AudienceMember(**SOUND)
-    sound.MergeFrom(member)
-    return sound
+@pytest.mark.parametrize("between", [[], [{"audience_id": "8"}], [{"operation": REMOVE}]], ids=str)
+@pytest.mark.parametrize(
+    "before",
+    [
+        {"user_account_id": "a"},
+        {"email_hash": "e", "user_account_id": ""},
+        {"user_agent_id": "g", "user_account_id": ""},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_wrong_number_of_identifiers_is_seen_after_members_of_the_same_kind(
+    before: dict[str, Any], between: list[dict[str, Any]], number: int
+) -> None:
+    last = {"user_account_id": "a", "email_hash": "e"} if number else {"user_account_id": ""}
+    batch = [AudienceMember(**{**OF_ONE, **fields}) for fields in (before, *({**before, **b} for b in between), last)]
+    assert refused(*batch) == [(f"audience_members[{len(batch) - 1}]", MANY)]
 
 
-BATCH = st.lists(st.one_of(MEMBER, MEMBER.map(mostly_sound)), min_size=1, max_size=12)
+@given(st.permutations([{"user_account_id": "a"}, {"email_hash": "e"}, {"user_agent_id": "g"}] * 2))
+def test_the_default_compartment_is_for_accounts_whoever_comes_before(order: Sequence[dict[str, Any]]) -> None:
+    made = rows(*(AudienceMember(**who) for who in order), compartment_id="14", audience_id="7", operation=REMOVE)
+    assert [one[1] for one in made] == ["14" if "user_account_id" in who else "" for who in order]
 
 
-@given(BATCH, USUAL)
+@settings(max_examples=300)
+@given(batches(), USUAL)
 def test_each_member_is_judged_as_if_it_came_alone(
     batch: Sequence[AudienceMember], usual: AudienceMemberDefaults
 ) -> None:
@@ -397,7 +425,7 @@ def test_each_member_is_judged_as_if_it_came_alone(
         assert made == [said for said, _ in judged]
 
 
-@given(BATCH)
+@given(batches())
 def test_members_are_left_as_they_were(batch: Sequence[AudienceMember]) -> None:
     before = [member.SerializeToString() for member in batch]
     with suppress(InvalidRequest):
