@@ -47,7 +47,7 @@ RETRIES = {"GET": Retry.READ, "PUT": Retry.IDEMPOTENT, "DELETE": Retry.IDEMPOTEN
 DESTINATION = "destination"
 MAX_RESULTS = 500
 FEW_RESULTS = 25
-"""Of each import, where there are several to merge."""
+"""Of each import, where there are several to merge; and at least, since one alone would not show an order."""
 NEWEST_RESULTS = 100
 """How many executions of an import are looked through for one that runs."""
 MAX_FILE_BYTES = 95 * 1024 * 1024
@@ -185,7 +185,7 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         self, lists: Sequence[newest.Ids] | None, cursor: str, size: int, *, full: bool = False
     ) -> Page[ExportJob]:
         """Return the executions of some imports, newest first; None: of all that are destinations."""
-        count = min(size, MAX_RESULTS if lists else FEW_RESULTS)
+        count = min(max(size, FEW_RESULTS), MAX_RESULTS) if lists else FEW_RESULTS
 
         async def every() -> Sequence[newest.Ids]:
             page = await self._imports("", MAX_RESULTS)

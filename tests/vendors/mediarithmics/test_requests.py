@@ -354,4 +354,4 @@ async def test_jobs_of_all_imports_are_asked_for_import_by_import(
     listed, *asked = received(datamart)
     assert listed == Request("GET", IMPORTS, part(500))
     assert len(asked) == len(set(asked)) == 10
-    assert Request("GET", f"{IMPORTS}/{BENCH}/executions", part(5)) in asked
+    assert Request("GET", f"{IMPORTS}/{BENCH}/executions", part(25)) in asked
