@@ -21,7 +21,7 @@ import msgspec
 from adapters import cursors
 from adapters.base import Page
 from adapters.errors import ProtocolViolation
-from adapters.together import together
+from adapters.together import WIDTH, together
 
 T = TypeVar("T")
 Ids = tuple[str, ...]
@@ -36,6 +36,8 @@ class _Spot(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     ids: Ids
     cursor: str = ""
     """The page that is next, or was given in part."""
+    time: int | None = None
+    """Nothing that is left is newer; None: nothing is known yet."""
 
 
 class _Place(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -79,13 +81,19 @@ class _Lane(Generic[T]):
         """The vendor's cursor to the page that the rows are of."""
         self._next: str | None = spot.cursor
         """None: the list is at its end."""
+        self._time = spot.time
         self._fetch = fetch
         self._walk = walk
 
     @property
     def spot(self) -> _Spot | None:
         cursor = self._page if self.rows else self._next
-        return None if cursor is None else _Spot(self._ids, cursor)
+        return None if cursor is None else _Spot(self._ids, cursor, self.time)
+
+    @property
+    def time(self) -> int | None:
+        """The time of the first row, or what no row that comes can be newer than."""
+        return self._walk.when(self.rows[0]) if self.rows else self._time
 
     @property
     def is_dry(self) -> bool:
@@ -100,6 +108,8 @@ class _Lane(Generic[T]):
             items, self._next = page.items, page.next_cursor or None
             if any(self._walk.when(newer) < self._walk.when(older) for newer, older in pairwise(items)):
                 items, self._page, self._next = await self._read_all(), "", None
+            if items:
+                self._time = self._walk.when(items[-1])
             self.rows.extend(item for item in items if self._walk.is_due(item))
 
     async def _read_all(self) -> list[T]:
@@ -145,7 +155,8 @@ async def read(
     lanes = [_Lane(spot, fetch, walk) for spot in place.spots]
     items: list[T] = []
     while len(items) < size:
-        await together(_Lane.fill, [lane for lane in lanes if lane.is_dry])
+        while due := _due(lanes):
+            await together(_Lane.fill, due)
         ready = [lane for lane in lanes if lane.rows]
         if not ready:
             return Page(items)
@@ -153,3 +164,14 @@ async def read(
         items.append(walk.give(newest.rows.popleft()))
     spots = tuple(lane.spot for lane in lanes if lane.spot)
     return Page(items, cursors.pack(_Place(spots, walk.time, tuple(walk.given))) if spots else "")
+
+
+def _due(lanes: Sequence[_Lane[T]]) -> list[_Lane[T]]:
+    """Return some that have to be read before it is known what is newest of all; none: it is known."""
+    dry = [lane for lane in lanes if lane.is_dry]
+    unknown = [lane for lane in dry if lane.time is None]
+    if unknown or not dry:
+        return unknown
+    newest = max((lane.time or 0 for lane in lanes if lane.rows), default=None)
+    rivals = [lane for lane in dry if newest is None or (lane.time or 0) >= newest]
+    return sorted(rivals, key=lambda lane: lane.time or 0, reverse=True)[:WIDTH]

@@ -104,7 +104,8 @@ async def test_what_stays_is_given_exactly_once_while_items_come_and_the_oldest_
             new, which, forgotten = left.pop(0)
             row = vendor.items[f"list{which % len(times[0])}"]
             row += [Item(f"new.{now}.{i}", 10 * now + i) for i in range(new)]
-            for item in sorted(row, key=attrgetter("time"))[:forgotten]:
+            # From the end of the list, as the vendor shows it.
+            for item in sorted(row, key=attrgetter("time"), reverse=True)[max(0, len(row) - forgotten) :]:
                 row.remove(item)
     after = {item for row in vendor.items.values() for item in row}
     assert len(found) == len(set(found))
@@ -118,6 +119,17 @@ async def test_a_list_is_not_read_beyond_what_a_page_needs() -> None:
     vendor.calls.clear()
     await vendor.page("", 11)
     assert vendor.calls == [("list0", ""), ("list1", ""), ("list0", "10")]
+
+
+async def test_of_many_lists_only_those_are_read_again_that_may_be_next() -> None:
+    vendor = lists(*(range(start, start + 30) for start in range(0, 3000, 100)), count=10)
+    first = await vendor.page("", 5)
+    assert len(vendor.calls) == 30
+    vendor.calls.clear()
+    second = await vendor.page(first.next_cursor, 30)
+    assert [item.time for item in (*first.items, *second.items)] == [*range(2929, 2899, -1), *range(2829, 2824, -1)]
+    assert len(vendor.calls) == 8 + 2
+    assert {name for name, _ in vendor.calls} == {f"list{n}" for n in range(22, 30)}
 
 
 async def test_a_page_given_in_part_is_read_again_and_one_given_whole_is_not() -> None:
