@@ -173,5 +173,5 @@ def _due(lanes: Sequence[_Lane[T]]) -> list[_Lane[T]]:
     if unknown or not dry:
         return unknown
     newest = max((lane.time or 0 for lane in lanes if lane.rows), default=None)
-    rivals = [lane for lane in dry if newest is None or (lane.time or 0) >= newest]
+    rivals = [lane for lane in dry if newest is None or (lane.time or 0) > newest]
     return sorted(rivals, key=lambda lane: lane.time or 0, reverse=True)[:WIDTH]
