@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.base import Adapter, ListQuery, Term
-from adapters.errors import Conflict, InvalidRequest, NotFound, Precondition
+from adapters.errors import Conflict, InvalidRequest, NotFound, Precondition, Rejected
 from adapters.mediarithmics.adapter import MediarithmicsAdapter
 from adapters.states import FINAL, UNRECOGNIZED
 from adapters.wellknown import plain
@@ -174,11 +174,12 @@ async def test_where_one_execution_can_not_be_read_it_is_found_in_the_list(
         assert (missing.value.reason, missing.value.resource) == ("EXPORT_JOB_NOT_FOUND", job_named(job_id))
 
 
+@pytest.mark.parametrize(("status", "kind"), [(400, Rejected), (422, Rejected), (409, Conflict)])
 async def test_a_refusal_to_show_an_execution_is_not_taken_for_a_missing_operation(
-    datamart: Datamart, adapter: MediarithmicsAdapter
+    datamart: Datamart, adapter: MediarithmicsAdapter, status: int, kind: type[Exception]
 ) -> None:
-    datamart.sandbox.fault(path="*/90001", status=409)
-    with pytest.raises(Conflict):
+    datamart.sandbox.fault(path="*/90001", status=status)
+    with pytest.raises(kind):
         await adapter.get_export_job(f"{NEWSLETTER}~90001")
     assert len(datamart.requests()) == 1
 
