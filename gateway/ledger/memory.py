@@ -71,7 +71,7 @@ class MemoryLedger:
         task.add_done_callback(partial(self._settle, key, inner))
         if key.request_id:
             self._rows[key] = Row(wanted, task)
-            _trim(self._rows, self._max_rows)
+            self._forget()
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -103,10 +103,20 @@ class MemoryLedger:
         self._under_way.discard(task)
         error = None if task.cancelled() else task.exception()
         if task.cancelled() or (error is not None and (not call.written or isinstance(error, FREEING))):
-            self._rows.pop(key, None)
+            # Unless the id has been given to another try since.
+            if (row := self._rows.get(key)) is not None and row.task is task:
+                del self._rows[key]
         elif error is None and (job := _started(task.result())):
             self._started[job] = None
-            _trim(self._started, self._max_rows)
+            if len(self._started) > self._max_rows:
+                self._started.popitem(last=False)
+
+    def _forget(self) -> None:
+        """Drop the oldest rows that are too many; never one under way, whose id would be free for a second run."""
+        surplus = len(self._rows) - self._max_rows
+        ended = [key for key, row in self._rows.items() if row.task.done()] if surplus > 0 else []
+        for key in ended[:surplus]:
+            del self._rows[key]
 
 
 def _reused() -> InvalidRequest:
@@ -131,11 +141,6 @@ def _started(result: Message) -> str:
         case UploadedFile():
             return result.export_job.name
     return ""
-
-
-def _trim(rows: OrderedDict[Any, Any], size: int) -> None:
-    while len(rows) > size:
-        rows.popitem(last=False)
 
 
 def _log_alone(key: Key, task: "asyncio.Task[Any]") -> None:

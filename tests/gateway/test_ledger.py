@@ -194,3 +194,40 @@ async def test_the_oldest_rows_are_forgotten_first() -> None:
         await ledger.once(key, REQUEST, act)
 
     assert len(markers) == 4
+
+
+async def test_a_call_that_is_under_way_is_never_forgotten() -> None:
+    ledger = MemoryLedger(max_rows=1)
+    release = asyncio.Event()
+
+    async def slow(_: str) -> ExportJob:
+        calls.current().written = True
+        await release.wait()
+        return JOB
+
+    first = asyncio.ensure_future(ledger.once(KEY, REQUEST, slow))
+    await asyncio.sleep(0)
+    act, _ = acting(JOB, JOB)
+    for request_id in ("1", "2"):
+        await ledger.once(Key(KEY.caller, KEY.method, KEY.parent, request_id), REQUEST, act)
+    with pytest.raises(ApiError) as refused:
+        await ledger.once(KEY, REQUEST, act)
+    release.set()
+
+    assert refused.value.reason == "REQUEST_IN_PROGRESS"
+    assert await first == JOB
+
+
+async def test_a_call_that_ends_late_frees_no_id_but_its_own() -> None:
+    ledger = MemoryLedger()
+    failing, _ = acting(errors.Unavailable("down"))
+    act, markers = acting(JOB, JOB)
+    early = asyncio.ensure_future(ledger.once(KEY, REQUEST, failing))
+    await asyncio.sleep(0)
+    ledger._rows.pop(KEY)
+    await ledger.once(KEY, REQUEST, act)
+    with pytest.raises(errors.Unavailable):
+        await early
+
+    await ledger.once(KEY, REQUEST, act)
+    assert len(markers) == 1
