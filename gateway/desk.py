@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from adapters import calls, names
 from adapters.base import Adapter
-from adapters.errors import NotSupported
+from adapters.errors import NotFound, NotSupported
 from gateway import paging
 from gateway.callers import Callers
 from gateway.connections import Connection, Connections
@@ -73,13 +74,33 @@ class Desk:
             )
         return adapter, tuple(ids)
 
-    async def once(self, request: Request, parent: str, act: Callable[[str], Coroutine[Any, Any, T]]) -> T:
-        """Run a mutation of *parent* as the ledger sees fit; one that is only validated is none."""
+    async def once(
+        self,
+        request: Request,
+        parent: str,
+        act: Callable[[str], Coroutine[Any, Any, T]],
+        again: Callable[[T], Coroutine[Any, Any, T]] | None = None,
+    ) -> T:
+        """Run a mutation of *parent* as the ledger sees fit; one that is only validated is none.
+
+        *again* reads what it came to anew, for a caller that repeats it. What is gone since is answered as it was.
+        """
         if getattr(request, "validate_only", False):
             return await act("")
         record = RECORD.get()
         key = Key(record.caller.id, record.method.name, parent, request.request_id.lower())
-        return await self.ledger.once(key, fingerprint(request), act)
+        ran: list[str] = []
+
+        def run(marker: str) -> Coroutine[Any, Any, T]:
+            ran.append(marker)
+            return act(marker)
+
+        result = await self.ledger.once(key, fingerprint(request), run)
+        if ran or again is None:
+            return result
+        with suppress(NotFound):
+            return await again(result)
+        return result
 
     @staticmethod
     def time_left_s() -> float:

@@ -1,11 +1,13 @@
 """DestinationService: where a vendor puts audiences, and the subscriptions and deliveries of some vendors."""
 
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
 import grpc
 
 from adapters import names
+from adapters.base import Adapter
 from adapters.errors import Aborted, NotFound
 from audiencegateway.v1.destinations_pb2 import (
     CreateDestinationRequest,
@@ -66,7 +68,7 @@ class DestinationService(DestinationServiceServicer):
         async def create(_: str) -> Destination:
             return _stamped(await adapter.create_destination(request.destination, validate_only=request.validate_only))
 
-        return await self._desk.once(request, request.parent, create)
+        return await self._desk.once(request, request.parent, create, _destination_as_it_is(adapter))
 
     async def UpdateDestination(self, request: UpdateDestinationRequest, context: Context) -> Destination:
         adapter, (destination_id,) = self._desk.find(request.destination.name, "Destination")
@@ -76,7 +78,8 @@ class DestinationService(DestinationServiceServicer):
         async def update(_: str) -> Destination:
             return _stamped(await adapter.update_destination(destination_id, edit))
 
-        return await self._desk.once(request, request.destination.name, update)
+        again = _destination_as_it_is(adapter)
+        return await self._desk.once(request, request.destination.name, update, again)
 
     async def DeleteDestination(self, request: DeleteDestinationRequest, context: Context) -> Destination:
         adapter, (destination_id,) = self._desk.find(request.name, "Destination")
@@ -101,7 +104,7 @@ class DestinationService(DestinationServiceServicer):
         async def undelete(_: str) -> Destination:
             return _stamped(await adapter.undelete_destination(destination_id, validate_only=request.validate_only))
 
-        return await self._desk.once(request, request.name, undelete)
+        return await self._desk.once(request, request.name, undelete, _destination_as_it_is(adapter))
 
     async def QueryDeliveryMetrics(
         self, request: QueryDeliveryMetricsRequest, context: Context
@@ -129,7 +132,7 @@ class DestinationService(DestinationServiceServicer):
                 await adapter.create_subscription(destination_id, wanted, validate_only=request.validate_only)
             )
 
-        return await self._desk.once(request, request.parent, create)
+        return await self._desk.once(request, request.parent, create, _subscription_as_it_is(adapter))
 
     async def UpdateSubscription(self, request: UpdateSubscriptionRequest, context: Context) -> Subscription:
         adapter, (destination_id, subscription_id) = self._desk.find(request.subscription.name, "Subscription")
@@ -139,7 +142,8 @@ class DestinationService(DestinationServiceServicer):
         async def update(_: str) -> Subscription:
             return _stamped(await adapter.update_subscription(destination_id, subscription_id, edit))
 
-        return await self._desk.once(request, request.subscription.name, update)
+        again = _subscription_as_it_is(adapter)
+        return await self._desk.once(request, request.subscription.name, update, again)
 
     async def DeleteSubscription(self, request: DeleteSubscriptionRequest, context: Context) -> Subscription:
         adapter, (destination_id, subscription_id) = self._desk.find(request.name, "Subscription")
@@ -167,3 +171,25 @@ def _stamped(resource: T) -> T:
 def _match(etag: str, present: Destination | Subscription) -> None:
     if etag and etag != present.etag:
         raise Aborted(f"{present.name} changed since this etag was read", resource=present.name)
+
+
+def _destination_as_it_is(adapter: Adapter[Any]) -> Callable[[Destination], Coroutine[Any, Any, Destination]]:
+    """Return what reads a destination anew, and keeps what only the answer of an update says."""
+
+    async def read(before: Destination) -> Destination:
+        _, destination_id = names.parse(before.name, "Destination")
+        destination = _stamped(await adapter.get_destination(destination_id))
+        destination.unapplied_fields.extend(before.unapplied_fields)
+        return destination
+
+    return read
+
+
+def _subscription_as_it_is(adapter: Adapter[Any]) -> Callable[[Subscription], Coroutine[Any, Any, Subscription]]:
+    """Return what reads a subscription anew."""
+
+    async def read(before: Subscription) -> Subscription:
+        _, destination_id, subscription_id = names.parse(before.name, "Subscription")
+        return _stamped(await adapter.get_subscription(destination_id, subscription_id))
+
+    return read

@@ -1,6 +1,6 @@
 """ExportJobService: runs that a vendor does, started once, followed until they end."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractContextManager
 from functools import partial
 from operator import attrgetter
@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from adapters import names
 from adapters.base import Adapter
 from adapters.errors import Missing, Precondition
 from audiencegateway.v1.export_jobs_pb2 import (
@@ -81,7 +82,7 @@ class ExportJobService(ExportJobServiceServicer):
             job.started_by_gateway = not request.validate_only
             return self._finished(job)
 
-        return await self._desk.once(request, request.parent, start)
+        return await self._desk.once(request, request.parent, start, self._as_it_is(adapter))
 
     async def CancelExportJob(self, request: CancelExportJobRequest, context: Context) -> ExportJob:
         adapter, export_job_id = self._job(request.name, "EXPORT_JOB_NOT_CANCELLABLE")
@@ -89,7 +90,7 @@ class ExportJobService(ExportJobServiceServicer):
         async def cancel(_: str) -> ExportJob:
             return self._finished(await adapter.cancel_export_job(export_job_id))
 
-        return await self._desk.once(request, request.name, cancel)
+        return await self._desk.once(request, request.name, cancel, self._as_it_is(adapter))
 
     async def WaitExportJob(self, request: WaitExportJobRequest, context: Context) -> ExportJob:
         timeout_s = request.timeout.ToMilliseconds() / 1000 if request.HasField("timeout") else DEFAULT_WAIT_S
@@ -164,6 +165,15 @@ class ExportJobService(ExportJobServiceServicer):
             return self._finished(await adapter.get_export_job(export_job_id, full=True))
 
         return self._desk.watching.follow(name, get, adapter.limits.min_poll_interval_s)
+
+    def _as_it_is(self, adapter: Adapter[Any]) -> Callable[[ExportJob], Coroutine[Any, Any, ExportJob]]:
+        """Return what reads a job anew."""
+
+        async def read(job: ExportJob) -> ExportJob:
+            _, export_job_id = names.parse(job.name, "ExportJob")
+            return self._finished(await adapter.get_export_job(export_job_id, full=True))
+
+        return read
 
     def _finished(self, job: ExportJob) -> ExportJob:
         """Put on what the gateway alone knows."""

@@ -102,6 +102,19 @@ async def test_a_job_is_started_once_for_its_request_id(vendor: Vendor) -> None:
     assert len(vendor.requests("POST")) == 1
 
 
+async def test_a_start_that_is_repeated_answers_with_the_job_as_it_is_now(vendor: Vendor) -> None:
+    vendor.can("create_export_job", "get_export_job")
+    request = _create(vendor, str(uuid4()))
+    first = await vendor.stubs.export_jobs.CreateExportJob(request)
+    vendor.simulator.clock.advance(3600)
+    again = await vendor.stubs.export_jobs.CreateExportJob(request)
+
+    assert again.name == first.name
+    assert (first.state in FINAL_STATES, again.state) == (False, pb.ExportJob.SUCCEEDED)
+    assert again.started_by_gateway
+    assert len(vendor.requests("POST")) == 1
+
+
 async def test_validate_only_starts_nothing(vendor: Vendor) -> None:
     vendor.can("create_export_job")
     request = _create(vendor)

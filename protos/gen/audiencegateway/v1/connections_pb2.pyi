@@ -45,7 +45,8 @@ is no check. The check reads, then writes: most vendors can't do both as one ste
 them goes unseen.
 
 Idempotency. `request_id` is a UUID4 of the caller's choice, on every method that changes something. The
-same id with the same request does not run again: it answers with the same result, in its present state.
+same id with the same request does not run again: it answers with the same result, and with a resource as it
+is now (as it was then, where it is gone since, and in the answers of Delete, Ingest and Upload).
 With another request it is INVALID_ARGUMENT REQUEST_ID_REUSED; while the first call still runs, ABORTED
 REQUEST_IN_PROGRESS with RetryInfo. Ids are kept for 7 days unless the operator says otherwise, apart for
 each caller, method and parent. Calls that certainly never reached the vendor free their id. Without one,
