@@ -1,7 +1,8 @@
 """What an adapter is: one method a verb, and nothing that it would have to remember.
 
 A capability is a verb that the class overrides; what it does not override refuses with NOT_SUPPORTED_BY_VENDOR.
-Ids given to verbs are those of the API: `adapters.names.split_id` turns them into the vendor's.
+Ids given to verbs are those of the API: `adapters.names.split_id` turns them into the vendor's. The `find_` methods are
+no verbs and no capability: the ledger asks them what became of a write whose answer was lost.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -155,6 +156,8 @@ class Adapter(Generic[S]):
     export_jobs: ClassVar[Listing] = Listing()
     log_entries: ClassVar[Listing] = Listing()
     revisions: ClassVar[Listing] = Listing()
+    listing_lag_s: ClassVar[float] = 120.0
+    """How long the vendor's lists may take to show what it accepted."""
 
     def __init__(self, connection: str, settings: S, transport: Transport) -> None:
         self.connection = connection
@@ -275,6 +278,28 @@ class Adapter(Generic[S]):
         """Return how a destination takes members; *defaults* are what those get that leave a field unset."""
         raise self._no("upload_audience_members")
 
+    async def find_export_jobs(self, wanted: ExportJob, *, marker: str, sent_at_s: float) -> list[ExportJob]:
+        """Return every job at the vendor that the lost start of *wanted* may have made, newest first.
+
+        Empty: none is there, or none yet (`listing_lag_s`). *wanted* is what `create_export_job` was asked for; for a
+        file of members, `destination` alone. *marker* is what was given along with it, *sent_at_s* epoch seconds by our
+        own clock, which the vendor's need not agree with.
+
+        Raises:
+            NotSupported: the vendor keeps nothing that a job could safely be told by.
+        """
+        raise self._no("find_export_jobs")
+
+    async def find_destinations(self, wanted: Destination, *, sent_at_s: float) -> list[Destination]:
+        """Return every destination that the lost creation of *wanted* may have made, as `find_export_jobs` does."""
+        raise self._no("find_destinations")
+
+    async def find_subscriptions(
+        self, destination_id: str, wanted: Subscription, *, sent_at_s: float
+    ) -> list[Subscription]:
+        """Return every subscription that the lost creation of *wanted* may have made, as `find_export_jobs` does."""
+        raise self._no("find_subscriptions")
+
     def _no(self, verb: str) -> NotSupported:
         return NotSupported(
             f"{self.vendor} has no {verb.replace('_', ' ')}",
@@ -283,7 +308,7 @@ class Adapter(Generic[S]):
 
 
 VERBS: tuple[str, ...] = tuple(
-    name for name, value in vars(Adapter).items() if callable(value) and not name.startswith("_")
+    name for name, value in vars(Adapter).items() if callable(value) and not name.startswith(("_", "find_"))
 )
 
 

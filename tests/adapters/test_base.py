@@ -18,6 +18,9 @@ CAPABILITIES = {name.removeprefix("CAPABILITY_").lower() for name in Capability.
 }
 
 
+FINDERS = ("find_export_jobs", "find_destinations", "find_subscriptions")
+
+
 class Settings(ConnectionSettings, frozen=True):
     """Settings of the bare adapter."""
 
@@ -55,7 +58,8 @@ def test_every_verb_but_the_check_is_a_capability_and_the_other_way_round() -> N
 
 def test_verbs_are_methods_of_the_adapter_and_nothing_else_is() -> None:
     public = {name for name, value in vars(Adapter).items() if inspect.isfunction(value) and not name.startswith("_")}
-    assert set(VERBS) == public
+    assert {*VERBS, *FINDERS} == public
+    assert not {*VERBS} & {*FINDERS}
     assert "verbs" not in VERBS
     assert "account" not in VERBS
 
@@ -66,7 +70,7 @@ def test_a_capability_is_a_verb_that_the_class_overrides() -> None:
     assert NarrowReader.verbs() == {"get_destination"}
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, *FINDERS])
 async def test_a_verb_that_is_not_overridden_refuses_by_name(bare: Bare, verb: str) -> None:
     method = getattr(bare, verb)
     arguments: dict[str, Any] = dict.fromkeys(inspect.signature(method).parameters)
