@@ -33,7 +33,7 @@ from adapters.errors import (
     invalid_field,
 )
 from adapters.limits import Pace
-from adapters.retry import LOSSES, Loss, Retry, again, kind_of_answer, retry_after_s
+from adapters.retry import LOSSES, Loss, Retry, again, delay_s, kind_of_answer, retry_after_s
 from adapters.secrets import scrub
 from adapters.streams import Stream
 from adapters.transport import Transport
@@ -283,11 +283,11 @@ class Http:
                     raise
                 renewed = True
             except VendorError as error:
-                delay_s = transport.backoff.delay_s(self.named(error), attempt, transport.jitter())
-                if attempt >= transport.backoff.attempts or not again(error, retry) or clock() + delay_s >= deadline:
+                wait_s = delay_s(transport.policy, self.named(error), attempt, transport.jitter())
+                if attempt >= transport.policy.attempts or not again(error, retry) or clock() + wait_s >= deadline:
                     raise
                 LOG.info("connection %s: attempt %d failed: %s", transport.connection, attempt, error.reason)
-                await transport.sleep(delay_s)
+                await transport.sleep(wait_s)
             finally:
                 call.vendor_s += clock() - started
 

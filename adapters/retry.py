@@ -5,12 +5,12 @@ The class of a call is the adapter's to declare; the rest follows from what is c
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
 from adapters.errors import OutcomeUnknown, RateLimited, TimedOut, Unavailable, VendorError, kind_of_status
+from adapters.policy import Policy
 
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]*)?")
 
@@ -72,20 +72,11 @@ def until_s(text: str, now_s: float) -> float | None:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
-    """Full jitter over a doubling window."""
+def delay_s(policy: Policy, error: VendorError, attempt: int, jitter: float) -> float:
+    """Return the wait before the attempt after number *attempt* (from 1): full jitter over a doubling window.
 
-    attempts: int = 3
-    base_s: float = 0.1
-    throttle_base_s: float = 1.0
-    max_s: float = 10.0
-
-    def delay_s(self, error: VendorError, attempt: int, jitter: float) -> float:
-        """Return the wait before the attempt after number *attempt* (from 1); *jitter* is in [0, 1).
-
-        What the vendor asked for is never undercut.
-        """
-        base_s = self.throttle_base_s if isinstance(error, RateLimited) else self.base_s
-        window_s = min(self.max_s, base_s * 2.0 ** (attempt - 1))
-        return (error.retry_after_s or 0.0) + window_s * jitter
+    *jitter* is in [0, 1). What the vendor asked for is never undercut.
+    """
+    base_s = policy.throttle_base_s if isinstance(error, RateLimited) else policy.backoff_base_s
+    window_s = min(policy.backoff_max_s, base_s * 2.0 ** (attempt - 1))
+    return (error.retry_after_s or 0.0) + window_s * jitter

@@ -10,7 +10,7 @@ from typing import TypeVar
 import aiohttp
 
 from adapters.errors import VendorError
-from adapters.retry import Backoff
+from adapters.policy import Policy
 
 V = TypeVar("V", bound=VendorError)
 
@@ -40,7 +40,7 @@ class Transport:
         connection: str,
         *,
         timeouts: Timeouts | None = None,
-        backoff: Backoff | None = None,
+        policy: Policy | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -49,7 +49,7 @@ class Transport:
         self.vendor = vendor
         self.connection = connection
         self.timeouts = timeouts or Timeouts()
-        self.backoff = backoff or Backoff()
+        self.policy = policy or Policy()
         self.now = now
         """Epoch seconds; may be set back."""
         self.clock = clock

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.auth import Auth, FixedAuth
 from adapters.http import Http, ReadFault
-from adapters.retry import Backoff
+from adapters.policy import Policy
 from adapters.transport import Timeouts, Transport
 from tests.adapters.loopback import Handler, Line, Vendor, read_fault
 
@@ -33,7 +33,7 @@ class Dial(Protocol):
         *,
         auth: Auth | None = None,
         timeouts: Timeouts | None = None,
-        backoff: Backoff | None = None,
+        policy: Policy | None = None,
         jitter: Callable[[], float] = lambda: 0.5,
         now: Callable[[], float] = lambda: NOW_S,
         sleep: Callable[[float], Awaitable[None]] | None = None,
@@ -70,7 +70,7 @@ async def dial() -> AsyncIterator[Dial]:
             *,
             auth: Auth | None = None,
             timeouts: Timeouts | None = None,
-            backoff: Backoff | None = None,
+            policy: Policy | None = None,
             jitter: Callable[[], float] = lambda: 0.5,
             now: Callable[[], float] = lambda: NOW_S,
             sleep: Callable[[float], Awaitable[None]] | None = None,
@@ -83,7 +83,7 @@ async def dial() -> AsyncIterator[Dial]:
                 slept.append(delay_s)
 
             transport = Transport(
-                "acme", "main", timeouts=timeouts, backoff=backoff, now=now, sleep=sleep or record, jitter=jitter
+                "acme", "main", timeouts=timeouts, policy=policy, now=now, sleep=sleep or record, jitter=jitter
             )
             opened.push_async_callback(transport.close)
             http = Http(transport, url, auth=auth or FixedAuth({}), read_fault=read_fault, headers=headers)

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from adapters.body import PIECE_BYTES, File
 from adapters.errors import OutcomeUnknown, Unavailable
-from adapters.retry import Backoff, Retry
+from adapters.policy import Policy
+from adapters.retry import Retry
 from tests.adapters.conftest import Dial, Serve
 from tests.adapters.loopback import answer, answers, drop
 
@@ -85,7 +86,7 @@ async def test_a_file_that_is_shorter_than_was_said_never_looks_whole(serve: Ser
             ended.set()
 
     vendor = await serve(count, read=False)
-    line = dial(vendor.url, backoff=Backoff(attempts=1))
+    line = dial(vendor.url, policy=Policy(attempts=1))
     with pytest.raises(Unavailable, match="not sent"):
         await line.http.send(
             "POST", "x", retry=Retry.ONCE, body=File(file=io.BytesIO(pattern(MIB)), size_bytes=MIB + 1)

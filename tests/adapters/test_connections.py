@@ -12,7 +12,8 @@ from adapters import calls
 from adapters.auth import FixedAuth, Token, TokenAuth
 from adapters.calls import Call
 from adapters.errors import CredentialsRejected, TimedOut, Unavailable
-from adapters.retry import Backoff, Retry
+from adapters.policy import Policy
+from adapters.retry import Retry
 from adapters.secrets import Secret
 from adapters.transport import Timeouts
 from tests.adapters.conftest import NOW_S, Dial, Serve
@@ -40,7 +41,7 @@ def one_call_each(*, then: str) -> Handler:
 async def test_each_attempt_is_received_exactly_once(serve: Serve, dial: Dial, method: str, then: str) -> None:
     # aiohttp would send idempotent methods again by itself, unseen and uncounted.
     vendor = await serve(one_call_each(then=then))
-    line = dial(vendor.url, backoff=Backoff(attempts=1))
+    line = dial(vendor.url, policy=Policy(attempts=1))
     await line.http.send(method, "first", retry=Retry.IDEMPOTENT)
     with calls.serving(Call()) as call, pytest.raises(Unavailable):
         await line.http.send(method, "second", retry=Retry.IDEMPOTENT)

@@ -14,12 +14,13 @@ from adapters import errors
 from adapters.auth import FixedAuth
 from adapters.errors import Fault, InvalidRequest, ProtocolViolation, RateLimited, VendorError
 from adapters.http import MAX_ANSWER_BYTES, MAX_VENDOR_MESSAGE_CHARS, Answer, Http, route
-from adapters.retry import Backoff, Retry, retry_after_s
+from adapters.policy import Policy
+from adapters.retry import Retry, retry_after_s
 from adapters.secrets import MASK, Secret
 from tests.adapters.conftest import NOW_S, Dial, Serve
 from tests.adapters.loopback import Vendor, answer, answers, half
 
-ONCE_ONLY = Backoff(attempts=1)
+ONCE_ONLY = Policy(attempts=1)
 
 
 class Item(msgspec.Struct):
@@ -159,7 +160,7 @@ async def test_a_redirect_is_not_followed_and_no_credential_goes_elsewhere(
 async def refused(vendor: Vendor, dial: Dial, resource: str = "") -> VendorError:
     """Return the error of one GET."""
     with pytest.raises(VendorError) as caught:
-        await dial(vendor.url, backoff=ONCE_ONLY).http.get("x", Item, resource=resource)
+        await dial(vendor.url, policy=ONCE_ONLY).http.get("x", Item, resource=resource)
     return caught.value
 
 
@@ -237,7 +238,7 @@ async def test_a_refusal_with_an_endless_body_is_still_that_refusal(serve: Serve
 
     vendor = await serve(endless)
     with pytest.raises(RateLimited) as caught:
-        await send(dial(vendor.url, backoff=ONCE_ONLY).http, retry, "POST")
+        await send(dial(vendor.url, policy=ONCE_ONLY).http, retry, "POST")
     assert caught.value.retry_after_s == 7.0
 
 
@@ -248,7 +249,7 @@ async def test_a_refusal_that_breaks_off_is_still_that_refusal(
 ) -> None:
     vendor = await serve(half(status))
     with pytest.raises(kind):
-        await send(dial(vendor.url, backoff=ONCE_ONLY).http, retry, "POST")
+        await send(dial(vendor.url, policy=ONCE_ONLY).http, retry, "POST")
 
 
 # --- The error table, typed from the contract ----------------------------------------------------------------------
@@ -287,7 +288,7 @@ async def test_every_status_is_the_error_that_the_contract_says(serve: Serve, di
     async def echo(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(status=int(request.path[1:]))
 
-    line = dial((await serve(echo)).url, backoff=ONCE_ONLY)
+    line = dial((await serve(echo)).url, policy=ONCE_ONLY)
     found: dict[int, type[VendorError]] = {}
     for status in range(400, 600):
         with pytest.raises(VendorError) as caught:
@@ -328,7 +329,7 @@ async def test_a_conflict_stands_for_what_the_call_says(serve: Serve, dial: Dial
 
 async def test_the_vendors_own_reading_goes_before_the_status_line(serve: Serve, dial: Dial) -> None:
     vendor = await serve(answers(answer(status=409)))
-    line = dial(vendor.url, read_fault=lambda *_: Fault(kind=errors.RateLimited), backoff=ONCE_ONLY)
+    line = dial(vendor.url, read_fault=lambda *_: Fault(kind=errors.RateLimited), policy=ONCE_ONLY)
     with pytest.raises(RateLimited) as caught:
         await line.http.send("POST", "x", retry=Retry.READ, conflict="DESTINATION_ALREADY_EXISTS")
     assert caught.value.reason == "VENDOR_RATE_LIMITED"

@@ -13,7 +13,8 @@ from adapters import calls, errors
 from adapters.auth import FixedAuth
 from adapters.calls import Call
 from adapters.errors import RateLimited, TimedOut, Unavailable, VendorError
-from adapters.retry import Backoff, Retry
+from adapters.policy import Policy
+from adapters.retry import Retry
 from adapters.transport import Timeouts
 from tests.adapters.conftest import Dial, Serve
 from tests.adapters.loopback import Handler, answer, answers, drop, half, in_turn, send, silence
@@ -194,14 +195,14 @@ async def test_an_answer_that_comes_early_is_heard_and_means_not_accepted(
 ) -> None:
     vendor = await serve(answers(answer({"code": "early"}, status=status)), read=False)
     with pytest.raises(VendorError) as caught:
-        await send(dial(vendor.url, backoff=Backoff(attempts=1)).http, retry, body=BIG)
+        await send(dial(vendor.url, policy=Policy(attempts=1)).http, retry, body=BIG)
     assert type(caught.value) is kind
     assert caught.value.fault.code == "early"
 
 
 async def test_an_upload_that_is_not_taken_ends_after_the_idle_time(serve: Serve, dial: Dial) -> None:
     vendor = await serve(silence, read=False)
-    line = dial(vendor.url, timeouts=Timeouts(idle_s=0.05), backoff=Backoff(attempts=1))
+    line = dial(vendor.url, timeouts=Timeouts(idle_s=0.05), policy=Policy(attempts=1))
     for retry in Retry:
         with pytest.raises(Unavailable, match="not sent"):
             await send(line.http, retry, body=BIG)
@@ -251,7 +252,7 @@ async def test_an_upload_that_is_never_answered_ends_after_the_idle_time(
     serve: Serve, dial: Dial, retry: Retry, kind: type[VendorError]
 ) -> None:
     vendor = await serve(silence)
-    line = dial(vendor.url, timeouts=Timeouts(idle_s=0.1), backoff=Backoff(attempts=1))
+    line = dial(vendor.url, timeouts=Timeouts(idle_s=0.1), policy=Policy(attempts=1))
     with pytest.raises(kind):
         await send(line.http, retry, body=BIG)
     assert [len(received.body) for received in vendor.received] == [len(BIG)]

@@ -14,7 +14,7 @@ from adapters.auth import FixedAuth, Token, TokenAuth
 from adapters.calls import Call
 from adapters.errors import DownloadInterrupted, InvalidRequest, ProtocolViolation, TimedOut, Unavailable
 from adapters.http import Http
-from adapters.retry import Backoff
+from adapters.policy import Policy
 from adapters.secrets import Secret
 from adapters.streams import Stream
 from adapters.transport import Timeouts
@@ -457,7 +457,7 @@ async def test_a_refused_download_is_the_error_that_the_contract_says(
     serve: Serve, dial: Dial, status: int, kind: type[errors.VendorError]
 ) -> None:
     vendor = await serve(answers(answer({"code": "E"}, status=status, headers={"Location": "/elsewhere"})))
-    line = dial(vendor.url, backoff=Backoff(attempts=1))
+    line = dial(vendor.url, policy=Policy(attempts=1))
     with pytest.raises(kind) as caught:
         async with line.http.stream("f", resource=NAME, conflict="EXPORT_JOB_NOT_DOWNLOADABLE", permission="p"):
             raise AssertionError

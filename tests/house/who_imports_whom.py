@@ -36,7 +36,7 @@ IMPORT_TABLE = [
     Row(r"adapters/registry\.py", r"adapters"),
     Row(r"adapters/\w+\.py", rf"{SHARED}|{PB2}|{FOREIGN}", r"grpc\w*"),
     Row(r"gateway/(__main__|sandbox)\.py", rf"{GATEWAY}|adapters\.(registry|sandbox)", "aiohttp"),
-    Row(r"gateway/(connections|settings)\.py", rf"{GATEWAY}|adapters\.(registry|http|transport|secrets)", "aiohttp"),
+    Row(r"gateway/(connections|settings)\.py", rf"{GATEWAY}|adapters\.(registry|http|policy|transport|secrets)", "aiohttp"),
     Row(r"gateway/.*", GATEWAY, "aiohttp"),
 ]
 
