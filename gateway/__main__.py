@@ -9,15 +9,15 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from adapters import registry
 from gateway import addresses, checks, logs, sandbox
 from gateway.connections import Connections
+from gateway.serving import CanNotListen, serve, signalled
 from gateway.settings import Settings, SettingsError, load
 
 LOG = logging.getLogger("gateway")
@@ -25,10 +25,6 @@ LOG = logging.getLogger("gateway")
 FAILED = 1
 WRONG = 2
 INTERRUPTED = 130
-
-
-class CanNotListen(Exception):
-    """The address is in use, not of this machine, not permitted, or not to be resolved."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +53,7 @@ async def run_sandbox(options: argparse.Namespace) -> int:
         def ready(address: str) -> None:
             print(json.dumps({"grpc": address, "simulators": sandbox.urls(running)}), flush=True)
 
-        await _serve(sandbox.settings(options.listen, running), ready)
+        await serve(sandbox.settings(options.listen, running), ready)
     return 0
 
 
@@ -69,11 +65,11 @@ async def run_simulate(options: argparse.Namespace) -> int:
     host, port = addresses.split(options.listen)
     try:
         async with sandbox.simulated([options.vendor], host, port) as running:
-            stop = _signalled()
+            stop = signalled()
             print(json.dumps({"simulators": sandbox.urls(running)}), flush=True)
             await stop.wait()
     except OSError as error:
-        raise _can_not_listen(options.listen, error) from None
+        raise CanNotListen(options.listen, error) from None
     return 0
 
 
@@ -87,7 +83,7 @@ async def run_serve(options: argparse.Namespace) -> int:
         if not settings.callers:
             LOG.warning("no callers are configured: whoever reaches %s may do everything", address)
 
-    await _serve(settings, ready)
+    await serve(settings, ready)
     return 0
 
 
@@ -101,49 +97,6 @@ async def run_check(options: argparse.Namespace) -> int:
         await connections.close()
     print(checks.table(results))
     return 0 if all(result.ok for result in results) else FAILED
-
-
-async def _serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; then calls under way end first, and the connections last."""
-    # Only what serves loads gRPC, and only after main() has said how loud it may be.
-    from gateway.server import build  # noqa: PLC0415 - as said above
-
-    connections = await Connections.open(settings.connections)
-    try:
-        server = build(settings, connections)
-        try:
-            addresses.check_free(settings.listen)
-            address = await server.start()
-        except (OSError, RuntimeError) as error:
-            raise _can_not_listen(settings.listen, error) from None
-        stop = _signalled()
-        ready(address)
-        await stop.wait()
-        LOG.info("stopping")
-        await server.stop()
-    finally:
-        await connections.close()
-
-
-def _signalled() -> asyncio.Event:
-    """Return what is set by the first SIGTERM or SIGINT; a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-
-    def first() -> None:
-        stop.set()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, first)
-    return stop
-
-
-def _can_not_listen(listen: str, error: Exception) -> CanNotListen:
-    number = getattr(error, "errno", None) or 0
-    # The system's own words, where it is its error; names that can't be resolved have numbers below 0.
-    return CanNotListen(f"can't listen on {listen}: {os.strerror(number) if number > 0 else error}")
 
 
 def _parser() -> argparse.ArgumentParser:

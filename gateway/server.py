@@ -58,8 +58,11 @@ class _ByPath:
 class Server:
     """A gateway over some connections, which it neither opens nor closes."""
 
-    def __init__(self, settings: Settings, connections: Connections, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self, settings: Settings, connections: Connections, *, sleep: Sleep = asyncio.sleep, reuse_port: bool = False
+    ) -> None:
         self._settings = settings
+        self._reuse_port = reuse_port
         self._ledger = MemoryLedger()
         self._health = health.HealthServicer()
         callers = Callers(settings.callers)
@@ -108,8 +111,8 @@ class Server:
 
     def _options(self) -> list[tuple[str, int]]:
         return [
-            # A second server on the same port would get half of the calls, without a word.
-            ("grpc.so_reuseport", 0),
+            # A second server on the same port would get half of the calls, without a word: only where that is meant.
+            ("grpc.so_reuseport", int(self._reuse_port)),
             ("grpc.max_receive_message_length", self._settings.server.max_message_bytes),
             ("grpc.max_metadata_size", METADATA_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
@@ -122,6 +125,11 @@ class Server:
         ]
 
 
-def build(settings: Settings, connections: Connections, *, sleep: Sleep = asyncio.sleep) -> Server:
-    """Return a server that is not started yet; *sleep* is how it waits between polls. Call it inside a running loop."""
-    return Server(settings, connections, sleep=sleep)
+def build(
+    settings: Settings, connections: Connections, *, sleep: Sleep = asyncio.sleep, reuse_port: bool = False
+) -> Server:
+    """Return a server that is not started yet. Call it inside a running loop.
+
+    *sleep* is how it waits between polls; with *reuse_port* other processes may serve the same address.
+    """
+    return Server(settings, connections, sleep=sleep, reuse_port=reuse_port)
