@@ -1,8 +1,9 @@
-"""One gateway over the simulators of all registered vendors; every test starts from the seed state of its own."""
+"""One gateway for each test, over the simulator of one registered vendor, which is at its seed state."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,11 +15,11 @@ from adapters import registry
 from adapters.base import Adapter
 from adapters.sandbox import Sandbox
 from gateway.connections import Connections
-from gateway.sandbox import settings, simulated, urls
+from gateway.sandbox import Running, settings, simulated, urls
 from gateway.server import build
-from tests.gateway.scripted import Stubs, stubs
 
-START_S = 1_790_000_000.0
+from .client import Stubs, stubs
+from .results import Results, label
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class Vendor:
     simulator: Sandbox
     base_url: str
     stubs: Stubs
+    opened: Adapter[Any]
+    """The adapter that this test's gateway calls."""
+    asked: set[str] = field(default_factory=set)
+    """The verbs that the test is about, as far as it says."""
 
     @property
     def connection(self) -> str:
@@ -42,6 +47,7 @@ class Vendor:
 
     def can(self, *verbs: str) -> None:
         """Skip the test where the vendor lacks one of *verbs*; that it refuses properly is tested elsewhere."""
+        self.asked.update(verbs)
         for verb in verbs:
             if verb not in self.adapter.verbs():
                 pytest.skip(f"{self.id} has no {verb}")
@@ -72,39 +78,59 @@ def _filled(value: Any, connection: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-async def everything() -> AsyncIterator[dict[str, Vendor]]:
-    vendors = registry.adapters()
-    async with simulated(vendors) as running:
-        configured = settings("127.0.0.1:0", running)
-        connections = await Connections.open(configured.connections)
-        for connection in connections:
-            # Attempts stay what they are, only the waits between them are not waited for.
-            connection.adapter.transport.sleep = lambda _: asyncio.sleep(0)
-        gateway = build(configured, connections)
-        address = await gateway.start()
-        async with grpc.aio.insecure_channel(address) as channel:
-            yield {
-                id_: Vendor(id_, vendors[id_], running[id_][0], urls(running)[id_], stubs(channel)) for id_ in vendors
-            }
-        await gateway.stop()
-        await connections.close()
+async def simulators() -> AsyncIterator[Running]:
+    async with simulated(registry.adapters()) as running:
+        yield running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--vendor", choices=sorted(registry.adapters()), help="test this vendor alone")
+    parser.addoption("--results", type=Path, metavar="FILE", help="write what became of each test, as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The options are only known where pytest was called with this folder.
+    if file := config.getoption("results", default=None):
+        config.pluginmanager.register(Results(file))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "vendor" in metafunc.fixturenames:
-        # The option is only known where pytest was called with this folder.
         alone = metafunc.config.getoption("vendor", default=None)
         metafunc.parametrize("vendor", [alone] if alone else sorted(registry.adapters()), indirect=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and "simulators" in item.fixturenames:
+            label(item)
+
+
 @pytest.fixture
-def vendor(request: pytest.FixtureRequest, everything: dict[str, Vendor]) -> Iterator[Vendor]:
-    chosen = everything[request.param]
-    chosen.simulator.reset()
-    chosen.simulator.set_switches(**chosen.simulator.suite.get("switches", {}))
-    yield chosen
-    chosen.simulator.reset()
+async def vendor(request: pytest.FixtureRequest, simulators: Running) -> AsyncIterator[Vendor]:
+    """Start from nothing: no token, no breaker, no pace and no answer is left of the test before."""
+    id_ = request.param
+    simulator, _ = simulators[id_]
+    simulator.reset()
+    simulator.set_switches(**simulator.suite.get("switches", {}))
+    configured = settings("127.0.0.1:0", {id_: simulators[id_]})
+    connections = await Connections.open(configured.connections)
+    (connection,) = connections
+    # Attempts stay what they are, only the waits between them are not waited for.
+    connection.adapter.transport.sleep = lambda _: asyncio.sleep(0)
+    gateway = build(configured, connections)
+    address = await gateway.start()
+    async with grpc.aio.insecure_channel(address) as channel:
+        tested = Vendor(
+            id=id_,
+            adapter=registry.adapters()[id_],
+            simulator=simulator,
+            base_url=urls(simulators)[id_],
+            stubs=stubs(channel),
+            opened=connection.adapter,
+        )
+        yield tested
+    request.node.user_properties.append(("verbs", sorted(tested.asked)))
+    await gateway.stop()
+    await connections.close()
+    simulator.reset()

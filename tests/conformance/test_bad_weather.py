@@ -9,8 +9,9 @@ import pytest
 
 from audiencegateway.v1 import destinations_pb2 as pb
 from audiencegateway.v1 import export_jobs_pb2
-from tests.conformance.conftest import Vendor
-from tests.gateway.scripted import refused
+
+from .client import refused
+from .conftest import Vendor
 
 C = grpc.StatusCode
 FOR_EVER = 0

@@ -9,8 +9,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
 
 from audiencegateway.v1 import destinations_pb2 as pb
-from tests.conformance.conftest import Vendor
-from tests.gateway.scripted import refused
+
+from .client import refused
+from .conftest import Vendor
 
 AWKWARD_SIZES = (1, 2, 3, 7, 50, 501)
 

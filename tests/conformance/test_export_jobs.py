@@ -9,8 +9,9 @@ from google.protobuf.json_format import MessageToJson, Parse
 
 from audiencegateway.v1 import export_jobs_pb2 as pb
 from gateway.watching import FINAL_STATES
-from tests.conformance.conftest import Vendor
-from tests.gateway.scripted import refused
+
+from .client import refused
+from .conftest import Vendor
 
 
 def _create(vendor: Vendor, request_id: str = "") -> pb.CreateExportJobRequest:

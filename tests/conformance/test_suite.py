@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.conftest import Vendor
+from .conftest import Vendor
 
 NEEDED = {
     "list_destinations": {"destination_count"},
