@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters import names, offsets
+from adapters import lost, names, offsets
 from adapters.auth import Auth, FixedAuth, Token, TokenAuth
 from adapters.base import Adapter, ConnectionSettings, Download, Edit, Limits, Listing, ListQuery, Page
 from adapters.errors import (
@@ -37,6 +37,7 @@ from adapters.secrets import Secret, scrub
 from adapters.states import FINAL
 from adapters.together import together
 from adapters.transport import Transport
+from adapters.wellknown import timestamp
 from audiencegateway.v1.connections_pb2 import CheckConnectionResponse
 from audiencegateway.v1.destinations_pb2 import Destination
 from audiencegateway.v1.export_jobs_pb2 import DownloadHeader, ExportJob, ExportJobRevision, LogEntry
@@ -72,8 +73,8 @@ class MeiroSettings(ConnectionSettings, kw_only=True, frozen=True):
     password: Secret | None = None
     """That user's password."""
     mark_exports: bool = True
-    """Whether exports are named `<display_name> [gw:<mark>]`, to be found again where Meiro's answer was lost. The
-    mark is taken off on every read."""
+    """Whether exports are named `<display_name> [gw:<mark>]`, to be found again where Meiro's answer was lost; nothing
+    else could find them. The mark is taken off on every read."""
 
     def __post_init__(self) -> None:
         """Refuse what can't work. Raises ValueError."""
@@ -255,6 +256,23 @@ class MeiroAdapter(Adapter[MeiroSettings]):
             await self._blame_destination(export_job.destination, error)
             raise
         return translate.export_job(self.connection, audience_id, source)
+
+    async def find_export_jobs(self, wanted: ExportJob, *, marker: str, sent_at_s: float) -> list[ExportJob]:
+        if not self.settings.mark_exports or not marker:
+            raise self._no("find_export_jobs")
+        audience_id = wanted.audiences[0].audience_id
+
+        async def read(cursor: str) -> Page[wire.Export]:
+            order = _order("id", descending=True)
+            return await self._page(wire.LIST_EXPORTS, cursor, MAX_LIMIT, audience_id, query=order)
+
+        try:
+            rows = await lost.newest(read, lambda row: timestamp(row.created), sent_at_s)
+        except NotFound:
+            return []  # A segment that is not there has no exports, and starts none.
+        return [
+            translate.export_job(self.connection, audience_id, row) for row in rows if translate.mark(row) == marker
+        ]
 
     async def _blame_destination(self, name: str, refusal: VendorError) -> None:
         """Raise what a refused run does not say: that its destination is not there, or disabled."""

@@ -40,6 +40,7 @@ OFF = False, (False, True)
 SWITCHES = {
     "ids": Switch("number", ("number", "string"), "how ids are written in answers"),
     "dates": Switch("space", ("space", "zulu", "micros"), "which of the API's three date forms is used"),
+    "zone_h": Switch(0, (0, -12, 14), "how many hours before UTC times are, whose zone is not documented"),
     "null_body_for_missing": Switch(*OFF, "a GET of what is not there answers 200 null, not 404"),
     "bad_token_status": Switch(401, (401, 403), "the answer to a missing, unknown or expired token"),
     "default_order": Switch("id", ("id", "newest"), "the order of a list that asks for none: samples or overview"),
@@ -586,7 +587,9 @@ class MeiroSandbox(Sandbox):
         return self.error(404, message)
 
     def _at(self, epoch_s: float) -> str:
-        return datetime.fromtimestamp(epoch_s, UTC).strftime(DATE_FORMS[self.switches["dates"]])
+        return datetime.fromtimestamp(epoch_s + self.switches["zone_h"] * HOUR_S, UTC).strftime(
+            DATE_FORMS[self.switches["dates"]]
+        )
 
     def _last(self, exports: Iterable[Export]) -> str | None:
         created = [export.run.created_s for export in exports]

@@ -52,7 +52,10 @@ MAX_ID_DIGITS = 18
 NEVER_SHOWN = frozenset({"file_download_token"})
 """Opens the file to whoever has it."""
 
-_MARKER = re.compile(r" ?\[gw:[\w-]+\]$", re.ASCII)
+NO_MARK = "0" * 8
+"""Stands where a mark would: behind a name whose own end would be taken for one."""
+
+_MARK = re.compile(r"(?:^| )\[gw:([0-9a-f]{8})\]\Z")
 
 
 def fault(_status: int, _headers: Mapping[str, str], body: bytes) -> Fault:
@@ -111,7 +114,7 @@ def export_job(connection: str, audience_id: str, source: wire.Export) -> Export
     times = {reached: time for reached, text in (history or {}).items() if (time := timestamp(text))}
     message = ExportJob(
         name=names.export_job(connection, names.join_id(audience_id, str(source.id))),
-        display_name=_MARKER.sub("", source.name or ""),
+        display_name=unmarked(source.name),
         audiences=[ExportAudience(audience_id=audience_id)],
         state=state,
         vendor_state=word,
@@ -159,9 +162,21 @@ def run(connection: str, job: ExportJob, marker: str) -> tuple[str, wire.Json]:
     destination_id = _number(*names.split_id(resource_id, 1, "Destination"))
     if destination_id is None:
         raise Missing(f"there is no {job.destination}", reason="DESTINATION_NOT_FOUND", resource=job.destination)
-    name = " ".join(filter(None, [job.display_name, marker and f"[gw:{marker}]"]))
+    mark = marker or (NO_MARK if _MARK.search(job.display_name) else "")
+    name = " ".join(filter(None, [job.display_name, mark and f"[gw:{mark}]"]))
     body: wire.Json = {"segment_export_destination_id": destination_id}
     return job.audiences[0].audience_id, {**body, "name": name} if name else body
+
+
+def unmarked(name: str | None) -> str:
+    """Return what an export was named by its caller."""
+    return _MARK.sub("", name or "")
+
+
+def mark(source: wire.Export) -> str:
+    """Return the mark that an export carries; empty where it carries none."""
+    found = _MARK.search(source.name or "")
+    return found[1] if found else ""
 
 
 def revision(connection: str, export_job_id: str, source: wire.History) -> ExportJobRevision:
@@ -228,7 +243,8 @@ def _extend(message: Destination | ExportJob, extras: wire.Json) -> None:
 
 
 def _shown(field: str, json: Any) -> Value:  # noqa: ANN401 - JSON is Any
-    return value(redact({field: json})[field])
+    own = unmarked(json) if field == "name" and isinstance(json, str) else json
+    return value(redact({field: own})[field])
 
 
 def _object(source: wire.ObjectOrText) -> wire.Json:

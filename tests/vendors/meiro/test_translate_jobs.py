@@ -146,8 +146,11 @@ def test_sub_entities_are_kept_in_the_full_view() -> None:
     assert not export_job(segment={"id": 300}).HasField("vendor_extras")
 
 
-NAMES = st.text(max_size=40).filter(lambda name: not name.endswith("]"))
 MARKS = st.from_regex(r"[0-9a-f]{8}", fullmatch=True)
+LOOKALIKES = st.lists(MARKS.map("[gw:{}]".format) | st.sampled_from([" ", "\n", "[gw:]", "[gw:0A1B2C3D]", "x"])).map(
+    "".join
+)
+NAMES = st.text(max_size=40) | LOOKALIKES | st.builds("{} {}".format, st.text(max_size=9), LOOKALIKES)
 
 
 def wanted(**changes: Any) -> ExportJob:
@@ -156,10 +159,23 @@ def wanted(**changes: Any) -> ExportJob:
 
 
 @given(NAMES, MARKS | st.just(""))
-def test_the_mark_in_a_name_is_taken_off_again(display_name: str, marker: str) -> None:
+def test_the_mark_in_a_name_is_taken_off_again_and_what_looks_like_one_stays(display_name: str, marker: str) -> None:
     _, body = translate.run("crm", wanted(display_name=display_name), marker)
-    assert marker in body.get("name", "")
+    source = msgspec.convert({"id": 1, **body}, wire.Export)
+    assert translate.mark(source) in {marker, translate.NO_MARK}
     assert export_job(name=body.get("name")).display_name == display_name
+
+
+@given(NAMES, MARKS)
+def test_a_mark_is_read_from_the_end_of_a_name_alone(display_name: str, marker: str) -> None:
+    _, body = translate.run("crm", wanted(display_name=display_name), marker)
+    assert translate.mark(msgspec.convert({"id": 1, **body}, wire.Export)) == marker
+
+
+def test_a_change_of_a_name_is_shown_without_marks() -> None:
+    source = {"segment_export": {"id": 1}, "diff": {"name": {"from": "a [gw:0a1b2c3d]", "to": "b [gw:0a1b2c3d]"}}}
+    changes = translate.revision("crm", "300~1", msgspec.convert(source, wire.History)).changes["name"]
+    assert (changes.old_value.string_value, changes.new_value.string_value) == ("a", "b")
 
 
 def test_a_run_names_its_destination_by_a_number() -> None:
