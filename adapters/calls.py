@@ -1,6 +1,6 @@
 """What one call of ours carries down to the vendor: its deadline, and the count of what it cost there."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,6 +16,10 @@ class Call:
     """From the first write on, which is not to be cut off by a caller that leaves; None: the same as `deadline`."""
     written: bool = False
     """True once a write has been handed to the vendor, whatever came of it."""
+    before_write: Callable[[], Awaitable[None]] | None = None
+    """Awaited before the first byte of the first write; nothing is sent where it raises."""
+    accepted: bool = False
+    """True once the vendor has taken a write that must not be sent twice, whatever follows."""
     vendor_calls: int = 0
     """HTTP requests sent, retries included; a login serves many calls and counts for none."""
     vendor_s: float = 0.0

@@ -261,7 +261,10 @@ class Http:
         transport = self.transport
         clock = asyncio.get_running_loop().time
         call = calls.current()
-        call.written = call.written or retry is not Retry.READ
+        if retry is not Retry.READ and not call.written:
+            if call.before_write is not None:
+                await call.before_write()
+            call.written = True
         ends_at = call.ends_at()
         deadline = clock() + operation_s
         if ends_at is not None:
@@ -277,7 +280,9 @@ class Http:
                 if pace is not None:
                     pace.take()
                 call.vendor_calls += 1
-                return await once(given, deadline - started)
+                answer = await once(given, deadline - started)
+                call.accepted = call.accepted or retry is Retry.ONCE
+                return answer
             except CredentialsRejected:
                 if renewed or not await self._in_time(self.auth.renew(given), deadline):
                     raise

@@ -106,6 +106,41 @@ async def test_a_write_goes_on_to_its_own_deadline(serve: Serve, dial: Dial) -> 
         with pytest.raises(errors.OutcomeUnknown):
             await send(dial(vendor.url).http, Retry.ONCE)
         assert [*written, call.written] == [False, True]
+
+
+@pytest.mark.parametrize("retry", [Retry.IDEMPOTENT, Retry.ONCE])
+async def test_a_write_is_announced_once_before_its_first_byte(serve: Serve, dial: Dial, retry: Retry) -> None:
+    vendor = await serve(answers(answer({})))
+    line = dial(vendor.url)
+    seen: list[tuple[int, bool]] = []
+
+    async def announce() -> None:
+        seen.append((len(vendor.received), call.written))
+
+    with calls.serving(Call(before_write=announce)) as call:
+        for one in (Retry.READ, retry, retry):
+            await send(line.http, one)
+    assert seen == [(1, False)]
+    assert call.accepted is (retry is Retry.ONCE)
+
+
+async def test_a_write_that_can_not_be_announced_is_not_sent(serve: Serve, dial: Dial) -> None:
+    vendor = await serve(answers(answer({})))
+
+    async def announce() -> None:
+        raise errors.StoreUnavailable("no room")
+
+    with calls.serving(Call(before_write=announce)) as call, pytest.raises(errors.StoreUnavailable):
+        await send(dial(vendor.url).http, Retry.ONCE)
+    assert not vendor.received
+    assert not call.written
+
+
+async def test_a_write_that_the_vendor_refused_is_not_accepted(serve: Serve, dial: Dial) -> None:
+    vendor = await serve(answers(answer(status=400)))
+    with calls.serving(Call()) as call, pytest.raises(VendorError):
+        await send(dial(vendor.url).http, Retry.ONCE)
+    assert not call.accepted
     assert clock() - begun >= 0.15
     assert len(vendor.received) == 1
 
