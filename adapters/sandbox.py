@@ -7,7 +7,7 @@ The control surface is the same for every vendor, so that tests in any language 
 
     POST   /_sandbox/reset     seed state, no faults, empty journal, clock offset 0, switches at their defaults
     POST   /_sandbox/clock     {"advance_s": 60}
-    POST   /_sandbox/faults    {"method", "path", "count", "status", "headers", "body", "delay_s", "drop"}; see `Fault`
+    POST   /_sandbox/faults    {"path": "*", "method": "GET", "count": 1, "status": 503, …}; see `Fault`
     DELETE /_sandbox/faults
     GET    /_sandbox/journal   {"requests": [...]}, oldest first; see `Sandbox.journal`
     GET    /_sandbox/state     what the vendor holds and shows nobody; see its `state`
@@ -17,21 +17,21 @@ The control surface is the same for every vendor, so that tests in any language 
 
 import asyncio
 import contextlib
-import http
 import inspect
 import ipaddress
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from aiohttp import web
 
+from adapters.sandbox_faults import Fault, is_seconds, make_fault
 from adapters.sandbox_http import (
     GONE,
     ApiError,
     Call,
-    Fault,
     Handler,
     Invalid,
     Reply,
@@ -39,11 +39,9 @@ from adapters.sandbox_http import (
     TooLarge,
     error_reply,
     hang_up,
-    is_seconds,
     journal_body,
     journal_entry,
     json_reply,
-    make_fault,
     send,
     strip_content_type,
 )
@@ -102,7 +100,8 @@ class Sandbox:
         self.journal: deque[dict[str, Any]] = deque(maxlen=JOURNAL_ENTRIES)
         """One a request, oldest first: `method`; `path` as received; `query_string`; `query` as `[name, value]` pairs;
         `headers`, repeated ones joined by ", "; `body` as text, or "" and `body_base64` where it is not UTF-8, cut at
-        64 KiB; `body_bytes`, its whole length; `status`, null where none was sent."""
+        64 KiB; `body_bytes`, its whole length; `accepted`, whether it was handled and not refused, even if the answer
+        never came; `status`, null where none was sent."""
         self._runner: web.AppRunner | None = None
         self._routes = Routes(self.routes())
         self.reset()
@@ -249,13 +248,15 @@ class Sandbox:
             reply = fault.reply(lambda status: self.error(status, "", call))
         else:
             reply = streamed or await self._reply_to(call, handlers)
+            entry["accepted"] = reply.status < HTTPStatus.BAD_REQUEST
         if fault:
-            names = {name.lower() for name in fault.headers}
-            reply.headers = {k: v for k, v in reply.headers.items() if k.lower() not in names} | fault.headers
+            reply = fault.changed(reply)
         if request.transport is None or (fault and fault.drop == "after"):
             return hang_up(request)
         entry["status"] = reply.status
-        return await send(request, reply, truncate=fault is not None and fault.drop == "truncate")
+        if fault is None:
+            return await send(request, reply)
+        return await send(request, reply, truncate=fault.drop == "truncate", trickle_s=fault.trickle_s)
 
     def _match(self, call: Call) -> Mapping[str, Handler]:
         template, handlers, call.params = self._routes.find(call.path)
@@ -364,7 +365,7 @@ class Sandbox:
 
 def phrase(status: int) -> str:
     """Return the usual words for an HTTP status, for errors that the documentation gives none for."""
-    return http.HTTPStatus(status).phrase if status in set(http.HTTPStatus) else f"Status {status}"
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else f"Status {status}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,15 +1,14 @@
-"""One HTTP exchange with a simulator: the call, the reply, which handler is asked, and how it can go wrong."""
+"""One HTTP exchange with a simulator: the call, the reply, which handler is asked, and what the journal keeps."""
 
+import asyncio
 import base64
 import codecs
+import itertools
 import json
-import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from http import HTTPStatus
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
@@ -55,9 +54,13 @@ class TooLarge(Exception):
 
 def json_reply(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """Answer *data* as application/json, unless *headers* give another Content-Type."""
+    return Reply(json_bytes(data), status, {"Content-Type": "application/json", **(headers or {})})
+
+
+def json_bytes(data: object) -> bytes:
+    """Return *data* as JSON."""
     # A header may be repeated, and its bytes need not be text.
-    body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-    return Reply(body, status, {"Content-Type": "application/json", **(headers or {})})
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 class Call:
@@ -141,95 +144,6 @@ class Routes:
         return "", {}, {}
 
 
-@dataclass
-class Fault:
-    """What happens to the next `count` requests that match, instead of or besides the answer.
-
-    With a `status` or a `body` (or nothing but a match) the request is answered so and not handled; with only
-    `headers`, `delay_s` or `drop` it is handled, and its answer changed. Faults queue: the oldest that matches is used.
-    """
-
-    path: str
-    """A glob over the whole path and over the path below the simulator's prefixes, as received, without the query."""
-    method: str | None = None
-    """Any, if absent."""
-    count: int = 1
-    """0: for ever."""
-    status: int | None = None
-    """Default 200 with a body, else 503; without a body an error is the vendor's own envelope."""
-    headers: dict[str, str] = field(default_factory=dict)
-    body: Any = None
-    """A string is sent as it is, any other value as JSON. Content-Type is JSON unless `headers` say otherwise."""
-    delay_s: float = 0.0
-    drop: Literal["before", "after", "truncate"] | None = None
-    """`before`: the connection closes, nothing is applied. `after`: the write is applied, the connection closes.
-    `truncate`: the answer's headers and half of its body, then the connection closes."""
-
-    def matches(self, call: Call, prefixes: Iterable[str]) -> bool:
-        """Say whether the request is one of those meant."""
-        below = [call.path.removeprefix(prefix) for prefix in prefixes if call.path.startswith(prefix)]
-        return self.method in (None, call.method) and any(fnmatchcase(path, self.path) for path in (call.path, *below))
-
-    def answers(self) -> bool:
-        """Say whether the request is answered by the fault and not handled."""
-        changes = self.headers or self.delay_s or self.drop
-        return self.status is not None or self.body is not None or not changes
-
-    def reply(self, error: Callable[[int], ApiError]) -> Reply:
-        """Make the answer; *error* is the vendor's envelope for a status."""
-        if self.body is None:
-            status = self.status or 503
-            # A redirect or an empty success is no error, so there is no envelope.
-            return error_reply(error(status)) if status >= HTTPStatus.BAD_REQUEST else Reply(status=status)
-        if isinstance(self.body, str):
-            return Reply(self.body.encode(), self.status or 200, {"Content-Type": "application/json"})
-        return json_reply(self.body, self.status or 200)
-
-
-def is_seconds(value: object) -> bool:
-    """Say whether *value*, out of JSON, is a duration."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _are_headers(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)
-        and isinstance(text, str)
-        and text.isprintable()
-        # The framing is the simulator's: `drop` is the way to break it.
-        and name.lower() not in {"content-length", "transfer-encoding"}
-        for name, text in value.items()
-    )
-
-
-DROPS = ("before", "after", "truncate")
-FAULT_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "path": (lambda v: isinstance(v, str) and v != "", "a glob over the path, such as */destinations*"),
-    "method": (lambda v: isinstance(v, str) and v.isalpha() and v.isupper(), "a method in upper case"),
-    "count": (_is_whole, "a whole number from 0; 0 is for ever"),
-    "status": (lambda v: _is_whole(v) and 200 <= v <= 599, "200 to 599"),  # noqa: PLR2004 - the final statuses
-    "headers": (_are_headers, "an object of texts, without Content-Length and Transfer-Encoding"),
-    "body": (lambda _: True, "text, or any JSON"),
-    "delay_s": (is_seconds, "seconds from 0"),
-    "drop": (lambda v: v in DROPS, " or ".join(DROPS)),
-}
-
-
-def make_fault(keys: Mapping[str, Any]) -> Fault:
-    """Check *keys* and make the fault; null is as good as absent. Raises: ValueError."""
-    for name, value in {"path": None, **keys}.items():
-        if name not in FAULT_KEYS:
-            raise ValueError(f"no key {name!r} in a fault; there are {', '.join(FAULT_KEYS)}")
-        valid, wanted = FAULT_KEYS[name]
-        if not valid(value) and (value is not None or name == "path"):
-            raise ValueError(f"{name} must be {wanted}")
-    return Fault(**{name: value for name, value in keys.items() if value is not None})
-
-
 class Answer(web.StreamResponse):
     """What `send` sends."""
 
@@ -243,7 +157,9 @@ async def strip_content_type(_request: web.Request, response: web.StreamResponse
         response.headers.popall("Content-Type", None)
 
 
-async def send(request: web.Request, reply: Reply, *, truncate: bool = False) -> web.StreamResponse:
+async def send(
+    request: web.Request, reply: Reply, *, truncate: bool = False, trickle_s: float = 0.0
+) -> web.StreamResponse:
     """Send the reply; truncated, all of its headers and half of its body, after which the connection closes."""
     response = Answer(status=reply.status, headers=reply.headers)
     response.bare = "Content-Type" not in response.headers
@@ -254,7 +170,7 @@ async def send(request: web.Request, reply: Reply, *, truncate: bool = False) ->
     if request.method == "HEAD" or length == 0:
         return response
     left = length // 2 if truncate and length is not None else None
-    for chunk in chunks:
+    for chunk in await _byte_by_byte(response, chunks, trickle_s) if trickle_s else chunks:
         await response.write(chunk[:left])
         if left is not None:
             left -= min(left, len(chunk))
@@ -264,6 +180,14 @@ async def send(request: web.Request, reply: Reply, *, truncate: bool = False) ->
     if truncate and request.transport:
         request.transport.close()
     return response
+
+
+async def _byte_by_byte(response: Answer, chunks: Iterable[bytes], trickle_s: float) -> list[bytes]:
+    """Send it all, and return that nothing is left."""
+    for byte in itertools.chain.from_iterable(chunks):
+        await asyncio.sleep(trickle_s)
+        await response.write(bytes([byte]))
+    return []
 
 
 def hang_up(request: web.Request) -> web.StreamResponse:
@@ -294,6 +218,7 @@ def journal_entry(call: Call) -> dict[str, Any]:
         "headers": headers,
         "body": "",
         "body_bytes": 0,
+        "accepted": False,
         "status": None,
     }
 

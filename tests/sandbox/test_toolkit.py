@@ -334,6 +334,61 @@ async def test_a_truncated_fault_is_half_of_the_vendors_error(client: Client) ->
     assert client.shelf.books == ["first"]
 
 
+async def test_the_journal_tells_what_was_accepted_even_where_nobody_was_told(client: Client) -> None:
+    await fault(client, drop="after")
+    await fault(client, drop="before")
+    await fault(client, status=200)
+    for _ in range(2):
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await client.ask("POST", "/v1/books", json={"title": "b"})
+    await client.ask("POST", "/v1/books", json={"title": "b"})
+    await client.ask("POST", "/v1/books", data=b"{", headers={"Content-Type": "application/json"})
+    await client.ask("POST", "/v1/books", json={"title": "b"})
+
+    assert [entry["accepted"] for entry in await client.journal()] == [True, False, False, False, True]
+
+
+async def test_a_fault_may_send_its_body_many_times_over(client: Client) -> None:
+    await fault(client, body="word ", times=3, headers={"Content-Type": "text/plain"})
+    status, body, headers = await client.ask("POST", "/v1/books", json={"title": "b"})
+
+    assert (status, body, headers["Content-Length"]) == (200, "word word word ", "15")
+    assert client.shelf.books == ["first"]
+
+
+async def test_a_trickled_answer_is_whole_in_the_end(client: Client) -> None:
+    await fault(client, trickle_s=0.0001)
+    status, body, _ = await client.ask("POST", "/v1/books", json={"title": "b"})
+
+    assert (status, body, client.shelf.books) == (201, {"books": 2}, ["first", "b"])
+
+
+async def test_a_trickled_answer_that_its_client_leaves_holds_up_nothing(client: Client) -> None:
+    await client.control("POST", "faults", {"path": "/books/slow", "trickle_s": 3600})
+    async with client.session.get(f"{client.base_url}/v1/books/slow") as answer:
+        assert answer.status == 200
+
+    assert (await client.ask("GET", "/v1/books/found"))[1] == {"book": "found"}
+
+
+@pytest.mark.parametrize(
+    ("path", "answered"),
+    [("/v1/books/found", {"book": [["found"]]}), ("/v1/books/lost", {"lost": []}), ("/v1/text", "plain")],
+)
+async def test_wrong_types_are_lists_where_texts_and_numbers_were(client: Client, path: str, answered: object) -> None:
+    await client.control("POST", "faults", {"path": path, "wrong_types": True})
+
+    assert (await client.ask("GET", path))[:2] == (200, answered)
+
+
+async def test_a_stuck_vendor_gives_its_first_answer_for_ever(client: Client) -> None:
+    await fault(client, stuck=True, count=0)
+    answers = [(await client.ask("POST", "/v1/books", json={"title": title}))[:2] for title in "bcd"]
+
+    assert answers == [(201, {"books": 2})] * 3
+    assert client.shelf.books == ["first", "b"]
+
+
 async def test_faults_queue_in_order_and_last_as_often_as_they_say(client: Client) -> None:
     await fault(client, status=500, count=2)
     await fault(client, status=502, method="POST")
@@ -519,6 +574,10 @@ async def test_reset_goes_back_to_the_seed_in_every_way(client: Client) -> None:
         ("POST faults", {"path": "*", "method": "get"}, "method"),
         ("POST faults", {"path": "*", "delay_s": -0.1}, "delay_s"),
         ("POST faults", {"path": "*", "drop": "during"}, "drop"),
+        ("POST faults", {"path": "*", "times": 0}, "times"),
+        ("POST faults", {"path": "*", "trickle_s": -0.1}, "trickle_s"),
+        ("POST faults", {"path": "*", "wrong_types": 1}, "wrong_types"),
+        ("POST faults", {"path": "*", "stuck": "yes"}, "stuck"),
         ("POST faults", {"path": "*", "headers": ["a"]}, "headers"),
         ("POST faults", {"path": "*", "headers": {"a": 1}}, "headers"),
         ("POST faults", {"path": "*", "headers": {"a": "b\r\nc: d"}}, "headers"),
