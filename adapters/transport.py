@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from adapters.errors import VendorError
 from adapters.policy import Policy
@@ -45,6 +46,7 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         self.vendor = vendor
         self.connection = connection
@@ -56,9 +58,11 @@ class Transport:
         """Seconds since some moment; never goes back."""
         self.sleep = sleep
         self.jitter = jitter
-        self.pooled = self._session(aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30))
+        self.pooled = self._session(
+            aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30, resolver=resolver)
+        )
         # A pooled connection that the vendor has just closed would make the outcome of a POST unknown for nothing.
-        self.fresh = self._session(aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, force_close=True))
+        self.fresh = self._session(aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, force_close=True, resolver=resolver))
 
     @staticmethod
     def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
