@@ -23,6 +23,7 @@ FOREIGN = r"(?!(adapters|gateway|tests|audiencegateway)\b)\w+"
 PURE = "members|names|errors|secrets|states|wellknown"  # shared modules without I/O
 SHARED = r"adapters\.({shared})"
 GATEWAY = rf"gateway|{PB2_OF_A_SERVER}|{FOREIGN}|adapters\.(base|calls|errors|names)"
+CONFIGURED = "registry|http|policy|transport|secrets"
 
 IMPORT_TABLE = [
     Row(r"protos/gen/.*", r"google|grpc|audiencegateway"),
@@ -36,7 +37,7 @@ IMPORT_TABLE = [
     Row(r"adapters/registry\.py", r"adapters"),
     Row(r"adapters/\w+\.py", rf"{SHARED}|{PB2}|{FOREIGN}", r"grpc\w*"),
     Row(r"gateway/(__main__|sandbox)\.py", rf"{GATEWAY}|adapters\.(registry|sandbox)", "aiohttp"),
-    Row(r"gateway/(connections|settings)\.py", rf"{GATEWAY}|adapters\.(registry|http|policy|transport|secrets)", "aiohttp"),
+    Row(r"gateway/(connections|settings)\.py", rf"{GATEWAY}|adapters\.({CONFIGURED})", "aiohttp"),
     Row(r"gateway/.*", GATEWAY, "aiohttp"),
 ]
 
