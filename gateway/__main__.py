@@ -1,7 +1,7 @@
 """The command line: audience-gateway sandbox, simulate, serve and check.
 
-Exit status: 0 all is well, also after SIGTERM or SIGINT; 1 it can't listen, or a check failed; 2 the command line or
-the configuration is wrong; 130 interrupted twice, or before there was anything to stop.
+Exit status: 0 all is well, also after SIGTERM or SIGINT; 1 it can't listen, a worker does not come up or a check fails;
+2 the command line or the configuration is wrong; 130 interrupted twice, or before there was anything to stop.
 """
 
 import argparse
@@ -10,12 +10,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from adapters import registry
-from gateway import addresses, checks, logs, sandbox
+from gateway import addresses, checks, logs, sandbox, workers
 from gateway.connections import Connections
 from gateway.serving import CanNotListen, serve, signalled
 from gateway.settings import Settings, SettingsError, load
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return WRONG
-    except CanNotListen as error:
+    except (CanNotListen, workers.WorkerFailed) as error:
         print(f"audience-gateway: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -53,7 +53,7 @@ async def run_sandbox(options: argparse.Namespace) -> int:
         def ready(address: str) -> None:
             print(json.dumps({"grpc": address, "simulators": sandbox.urls(running)}), flush=True)
 
-        await serve(sandbox.settings(options.listen, running), ready)
+        await _served(options, sandbox.settings(options.listen, running), ready)
     return 0
 
 
@@ -79,11 +79,12 @@ async def run_serve(options: argparse.Namespace) -> int:
 
     def ready(address: str) -> None:
         fields = {"address": address, "tls": settings.tls is not None, "connections": len(settings.connections)}
+        fields["workers"] = options.workers
         LOG.info("ready", extra={"fields": fields})
         if not settings.callers:
             LOG.warning("no callers are configured: whoever reaches %s may do everything", address)
 
-    await serve(settings, ready)
+    await _served(options, settings, ready)
     return 0
 
 
@@ -97,6 +98,15 @@ async def run_check(options: argparse.Namespace) -> int:
         await connections.close()
     print(checks.table(results))
     return 0 if all(result.ok for result in results) else FAILED
+
+
+async def _served(options: argparse.Namespace, settings: Settings, ready: Callable[[str], None]) -> None:
+    """Serve by this process, or by as many others as were asked for."""
+    if options.workers == 1:
+        await serve(settings, ready)
+    else:
+        form, level = options.log_format, options.log_level
+        await workers.launch(settings, options.workers, ready, log_format=form, log_level=level)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         '{"grpc": HOST:PORT, "simulators": {VENDOR: URL}}. Ends on SIGTERM or SIGINT, and keeps nothing.',
     )
     one.add_argument("--listen", metavar="HOST:PORT", type=_local, default="127.0.0.1:50051", help=_LISTEN_HELP)
+    _workers(one)
     _logging(one, form="text")
     one.set_defaults(command=run_sandbox)
 
@@ -135,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         "calls under way end within server.shutdown_grace_s, then the process does. A second signal ends it at once.",
     )
     _config(one)
+    _workers(one)
     _logging(one, form="json")
     one.set_defaults(command=run_serve)
 
@@ -157,9 +169,20 @@ def _config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the configuration, TOML")
 
 
+def _workers(parser: argparse.ArgumentParser) -> None:
+    text = "processes that share the address, each started anew when it ends (default: %(default)s)"
+    parser.add_argument("--workers", metavar="N", type=_positive, default=1, help=text)
+
+
 def _logging(parser: argparse.ArgumentParser, *, form: str) -> None:
     parser.add_argument("--log-format", choices=logs.FORMATS, default=form, help="on stderr (default: %(default)s)")
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info", help="the least (default: %(default)s)")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return int(text)
 
 
 def _local(text: str) -> str:

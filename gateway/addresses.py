@@ -11,7 +11,7 @@ _HOST_AND_PORT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9
 
 def is_address(text: str) -> bool:
     """Tell whether *text* has one of the forms."""
-    if _is_socket_file(text):
+    if is_socket_file(text):
         return True
     match = _HOST_AND_PORT.fullmatch(text)
     return match is not None and int(match["port"]) <= MAX_PORT
@@ -31,7 +31,7 @@ def split(address: str) -> tuple[str, int]:
 
 def is_local(address: str) -> bool:
     """Tell whether only this machine can reach the address. Of host names, only localhost is taken for such."""
-    if _is_socket_file(address):
+    if is_socket_file(address):
         return True
     host, _ = split(address)
     try:
@@ -46,13 +46,33 @@ def check_free(address: str) -> None:
     Raises:
         OSError: In use, not of this machine, not permitted, or not to be resolved.
     """
-    if _is_socket_file(address):
+    if is_socket_file(address):
         return
     host, port = split(address)
     family, _, _, _, bound = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     socket.create_server(bound[:2], family=family).close()
 
 
-def _is_socket_file(text: str) -> bool:
+def reserve(address: str) -> tuple[socket.socket, str]:
+    """Bind without listening, so that others who share the port may: return the socket, and the address with its port.
+
+    Raises:
+        OSError: As `check_free`.
+    """
+    check_free(address)
+    host, port = split(address)
+    family, kind, _, _, bound = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    reserved = socket.socket(family, kind)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(bound)
+    except OSError:
+        reserved.close()
+        raise
+    return reserved, f"{address.rpartition(':')[0]}:{reserved.getsockname()[1]}"
+
+
+def is_socket_file(text: str) -> bool:
+    """Tell whether *text* is of the form unix:/path."""
     # Not unix-abstract: whoever may reach a file is told by its permissions.
     return text.startswith("unix:/")

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -16,10 +17,12 @@ LEVELS = ("debug", "info", "warning", "error")
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
-def configure(*, form: str, level: str) -> None:
-    """Send every record of at least *level* to stderr, and to nowhere else."""
+def configure(*, form: str, level: str, fields: Mapping[str, object] | None = None) -> None:
+    """Send every record of at least *level* to stderr, and to nowhere else, with these *fields* in each."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    if fields:
+        handler.addFilter(partial(_add, fields))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(capture=True)
 
@@ -52,6 +55,11 @@ class TextFormatter(logging.Formatter):
         message = f"{record.getMessage()}{fields}".replace("\n", "\\n").replace("\r", "\\r")
         line = f"{_time(record)} {record.levelname:<7} {record.name}: {message}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _add(fields: Mapping[str, object], record: logging.LogRecord) -> bool:
+    record.fields = {**fields, **_fields(record)}
+    return True
 
 
 def _time(record: logging.LogRecord) -> str:
