@@ -1,5 +1,6 @@
 """A gateway over adapters that a test scripts, on a real port of this machine."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -57,7 +58,7 @@ async def serving(
         server=ServerSettings(**{"shutdown_grace_s": 0.0, **server}),
         connections=(),
     )
-    gateway = build(settings, Connections(connections), **({"sleep": sleep} if sleep else {}))
+    gateway = build(settings, Connections(connections), sleep=sleep or asyncio.sleep)
     address = await gateway.start()
     try:
         async with grpc.aio.insecure_channel(address) as channel:
