@@ -19,7 +19,8 @@ _NOT_SECRET_KEYS = re.compile(r"attribute_?id$", re.IGNORECASE)
 """Names of attributes, such as Meiro's `registration_token_attribute_id`, are no secrets."""
 _PLAIN = (str, int, float)
 """Told first: most values are, and whether something is a Mapping takes longer to tell."""
-_NAMED = frozenset({"value", "values"})
+NAMED = frozenset({"value", "values"})
+"""What is masked beside a `name` that is taken for a secret's."""
 MAX_SCRUBBED_CHARS = 4096
 """A text that a vendor sends may be megabytes of anything, and the search below is not linear."""
 _SCRUBBED = re.compile(
@@ -69,12 +70,21 @@ def redact(value: Any) -> Any:  # noqa: ANN401 - JSON is Any
     if isinstance(value, Mapping):
         named = is_secret_key(str(value.get("name", "")))
         return {
-            key: _mask(item) if is_secret_key(key) or (named and key in _NAMED) else redact(item)
+            key: mask(item) if is_secret_key(key) or (named and key in NAMED) else redact(item)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [redact(item) for item in value]
     return value
+
+
+def mask(value: Any) -> Any:  # noqa: ANN401 - JSON is Any
+    """Return *value* with `MASK` for each text and number in it that is not empty."""
+    if isinstance(value, Mapping):
+        return {key: mask(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask(item) for item in value]
+    return value if value is None or value == "" or isinstance(value, bool) else MASK
 
 
 def restore(value: Any, shown: Any, present: Any, field: str) -> Any:  # noqa: ANN401 - JSON is Any
@@ -114,14 +124,6 @@ def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
     if len(text) > MAX_SCRUBBED_CHARS:
         text = " ".join(text[:MAX_SCRUBBED_CHARS].split()[:-1])
     return _SCRUBBED.sub(MASK, text)
-
-
-def _mask(value: Any) -> Any:  # noqa: ANN401 - JSON is Any
-    if isinstance(value, Mapping):
-        return {key: _mask(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_mask(item) for item in value]
-    return value if value is None or value == "" or isinstance(value, bool) else MASK
 
 
 def _olds(value: list[Any], shown: Any, present: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - JSON is Any

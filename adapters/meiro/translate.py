@@ -12,7 +12,7 @@ from adapters.errors import Fault, Missing, invalid_field
 from adapters.meiro import wire
 from adapters.secrets import redact, restore
 from adapters.states import FINAL, lookup
-from adapters.wellknown import failure, plain, struct, timestamp, value
+from adapters.wellknown import failure, plain, show, timestamp, value
 from audiencegateway.v1.destinations_pb2 import Destination
 from audiencegateway.v1.export_jobs_pb2 import (
     ExportArtifact,
@@ -84,14 +84,14 @@ def destination(connection: str, source: wire.Destination, *, deleted: bool = Fa
             mandatory_attributes_operator=str(operator or ""),
             workspace_id=_text(source.mi_workspace_id),
             icon=source.icon or "",
-            settings=struct(redact(settings)),
-            frontend_settings=struct(redact(_object(source.frontend_settings))),
             owner_user_id=_text(source.user_id),
             data_load_start_time=timestamp(source.data_load_start_time),
             data_load_end_time=timestamp(source.data_load_end_time),
             customer_entities_count=source.customer_entities_count,
         ),
     )
+    show(message.meiro.settings, settings)
+    show(message.meiro.frontend_settings, _object(source.frontend_settings))
     _extend(message, source.extras)
     return message
 
@@ -124,12 +124,12 @@ def export_job(connection: str, audience_id: str, source: wire.Export) -> Export
         start_time=times.get("running") if state in STARTED else None,
         end_time=times.get(word) if state in FINAL else None,
         meiro=MeiroExportSpec(
-            settings=struct(redact(_object(source.settings))),
-            frontend_settings=struct(redact(_object(source.frontend_settings))),
             owner_user_id=_text(source.user_id),
             state_times=times,
         ),
     )
+    show(message.meiro.settings, _object(source.settings))
+    show(message.meiro.frontend_settings, _object(source.frontend_settings))
     if source.segment_export_destination_id is not None:
         destination_id = names.join_id(str(source.segment_export_destination_id))
         message.destination = names.destination(connection, destination_id)
@@ -239,7 +239,7 @@ def _workspace_id(text: str) -> int | None:
 def _extend(message: Destination | ExportJob, extras: wire.Json) -> None:
     if extras:
         shown = {key: json for key, json in extras.items() if key not in NEVER_SHOWN}
-        message.vendor_extras.CopyFrom(struct(redact(shown)))
+        show(message.vendor_extras, shown)
 
 
 def _shown(field: str, json: Any) -> Value:  # noqa: ANN401 - JSON is Any

@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 from google.rpc.code_pb2 import UNKNOWN
 from google.rpc.error_details_pb2 import ErrorInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.errors import InvalidRequest
-from adapters.wellknown import failure, instant, plain, struct, timestamp, value
+from adapters.secrets import redact
+from adapters.wellknown import failure, instant, plain, show, struct, timestamp, value
 
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
@@ -27,6 +28,21 @@ def test_an_object_goes_round(json: dict[str, Any]) -> None:
     expected = Struct()
     expected.update(json)
     assert struct(json) == expected
+
+
+KEYS = st.text(max_size=8) | st.sampled_from(["name", "password", "apiKey", "value", "values", "token"])
+SECRETIVE = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=8) | st.just("token"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+)
+
+
+@given(st.dictionaries(KEYS, SECRETIVE, max_size=5))
+def test_what_is_shown_in_place_is_what_redacting_leaves(json: dict[str, Any]) -> None:
+    message = Value()
+    show(message.struct_value, json)
+    assert message.struct_value == struct(redact(json))
+    assert message.HasField("struct_value")
 
 
 @given(JSON)
