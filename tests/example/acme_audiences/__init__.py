@@ -1,0 +1,1 @@
+"""Acme Audiences, an invented vendor."""
