@@ -167,6 +167,7 @@ PLANTED: list[tuple[Rule, str, str]] = [
     ),
     (what_is_written.tests_do_not_sleep, "tests/test_a.py", "time.sleep(0.1)"),
     (what_is_written.tests_do_not_sleep, "tests/test_a.py", "await asyncio.sleep(delay)"),
+    (what_is_written.tests_do_not_sleep, "tests/bench/test_a.py", "time.sleep(0.1)"),
     (what_is_written.tests_leave_aiohttp_as_it_is, "tests/test_a.py", "from aioresponses import aioresponses"),
     (what_is_written.tests_leave_aiohttp_as_it_is, "tests/test_a.py", "m.setattr(aiohttp.ClientSession, 'get', 1)"),
     (

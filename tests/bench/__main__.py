@@ -7,60 +7,66 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
 
-from tests.bench import cases, processes
-from tests.bench.cases import Size
-from tests.bench.figures import Report, Row, report, table
-from tests.bench.load import load
-from tests.bench.pairs import Pair
+from tests.bench.cases import CASES
+from tests.bench.figures import Report, Row, report, table, targets
+from tests.bench.profiles import PROFILED, profile
+from tests.bench.servers import QUICK, Servers, Size
 
 OUTPUT = Path("build/bench.json")
+SIZES = {
+    "rounds": "rounds of each pair",
+    "calls": "calls in a round",
+    "members": "members uploaded in a round; thousands",
+    "many_members": "members of the large upload whose memory is looked at; thousands",
+    "starts": "starts of the gateway",
+    "watchers": "watchers of one job, at most",
+    "seconds": "seconds of a round that is measured by the clock",
+}
 
 
-async def run(size: Size, progress: Callable[[str], object] = str) -> Report:
-    """Measure every case; takes some minutes."""
+async def run(size: Size, names: Collection[str] = CASES, progress: Callable[[str], object] = str) -> Report:
+    """Measure the cases; all of them take some minutes."""
     rows: list[Row] = []
-    with processes.stub() as stub:
-        progress("start-up")
-        rows += cases.starts(stub, size)
-        with processes.gateway(stub.address) as ours, processes.bare(stub.address) as theirs:
-            async with load(ours) as our_load, load(theirs) as their_load:
-                pair = Pair(our_load, their_load)
-                progress("single calls")
-                rows += await cases.unary(pair, size)
-                rows += await cases.identical(pair, stub)
-                progress("download")
-                rows += await cases.download(pair, size)
-                progress("upload")
-                rows += await cases.upload(pair, size)
-                rows.append(cases.after_load(ours))
-        progress("memory of a large upload")
-        rows += await cases.memory(stub, size)
+    async with AsyncExitStack() as stack:
+        servers = Servers(stack, size)
+        for name in CASES:
+            if name in names:
+                progress(name)
+                rows += await CASES[name](servers)
     return report(rows)
 
 
 def main() -> int:
     """Run the bench; return the exit status."""
-    parser = argparse.ArgumentParser(prog="make bench", description="The gateway beside a bare pipe, on this machine.")
-    for name, text in (
-        ("rounds", "rounds of each pair"),
-        ("calls", "calls in a round"),
-        ("members", "members uploaded in a round; thousands"),
-        ("many_members", "members of the large upload whose memory is looked at; thousands"),
-        ("starts", "starts of the gateway"),
-    ):
-        default = Size._field_defaults[name]
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=f"{text} (%(default)s)")
-    size = Size(**vars(parser.parse_args()))
-    found = asyncio.run(run(size, lambda text: sys.stderr.write(f"bench: {text} …\n")))
+    options = _parser().parse_args()
+    if options.profile:
+        sys.stdout.write(asyncio.run(profile(options.profile)) + "\n")
+        return 0
+    given = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
+    size = (QUICK if options.quick else Size())._replace(**given)
+    found = asyncio.run(run(size, options.only or CASES, lambda text: sys.stderr.write(f"bench: {text} …\n")))
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
-    sys.stdout.write(table(found) + "\n")
+    sys.stdout.write(f"{table(found)}\n\n{targets(found)}\n")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench", description="The gateway beside a bare pipe, on this machine.")
+    parser.add_argument("--only", metavar="CASE", action="append", choices=CASES, help=f"one of {', '.join(CASES)}")
+    parser.add_argument("--quick", action="store_true", help="less of everything: a first look")
+    for name, text in SIZES.items():
+        default, quick = Size._field_defaults[name], getattr(QUICK, name)
+        usual = f"({default}, with --quick {quick})"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), metavar="N", help=f"{text} {usual}")
+    parser.add_argument("--profile", metavar="CASE", choices=PROFILED, help=f"only that: one of {', '.join(PROFILED)}")
+    return parser
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ from typing import Any
 LISTED = 50
 """Destinations in a list."""
 DOWNLOAD_BYTES = 32 * 1024 * 1024
-SLOW_ID = 777
-"""The destination that the stub thinks about, so that many can ask for it at once."""
+FIRST_ID = 1000
+DESTINATIONS = 1024
+"""How many there are to get, beginning with the first id: so many can be asked for at once, and none twice."""
 JOB = "300~100"
 """The export job whose file is downloaded, as the gateway names it: segment and export."""
+WATCHED = "300~101"
+"""The export job that is another at every second look."""
 
 
 def meiro_destination(destination_id: int) -> dict[str, Any]:
@@ -66,36 +69,89 @@ EXECUTION = {
 }
 
 
+DATASET_ID = "5b020a27e7040801dedbf46e"
+DATASET = {
+    "name": "Profile export",
+    "description": "Profiles of the loyalty programme",
+    "created": 1767225600000,
+    "updated": 1767225600000,
+    "schemaRef": {
+        "id": "https://ns.adobe.com/xdm/context/profile__union",
+        "contentType": "application/vnd.adobe.xed+json;version=1",
+    },
+    "tags": {"unifiedProfile": ["enabled:true"]},
+}
+TOKEN = {"access_token": "bench-token", "token_type": "bearer", "expires_in": 86399}
+SEGMENT_ID = "5GFhvtz8fha42Cm4B9E6L8"
+SEGMENT_DESTINATION = {
+    "id": SEGMENT_ID,
+    "enabled": True,
+    "name": "Warehouse",
+    "settings": {"region": "eu-west-1", "retries": 3},
+    "metadata": {"id": "54521fd525e721e32a72ee91", "name": "Amplitude", "slug": "amplitude"},
+    "sourceId": "rh5BDZp6QDHvXFCkibm1pR",
+}
+
+
+def meiro_export(export_id: object, name: str) -> dict[str, Any]:
+    """https://docs.meiro.dev/docs/api/meiro-cdp-api/segment-exports."""
+    return {
+        "id": export_id,
+        "user_id": 200,
+        "segment_id": 300,
+        "segment_export_destination_id": 100,
+        "name": name,
+        "settings": {"table": "buyers"},
+        "frontend_settings": {},
+        "status": "running",
+        "stats": {"statuses_history": {"waiting": "2017-01-01 15:35:00", "running": "2017-01-01 15:36:00"}},
+        "created": "2017-01-01 15:35:00",
+    }
+
+
 def _json(document: object) -> bytes:
     body = json.dumps(document).encode()
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
-ONE = _json({"segment_export_destination": meiro_destination(100)})
-SLOW = _json({"segment_export_destination": meiro_destination(SLOW_ID)})
-MANY = _json({"segment_export_destinations": [meiro_destination(100 + n) for n in range(LISTED)]})
-IMPORT = _json({"status": "ok", "data": DOCUMENT_IMPORT})
-IMPORTS = _json(
-    {"status": "ok", "data": [DOCUMENT_IMPORT], "count": 1, "total": 1, "first_result": 0, "max_results": 1}
-)
-RUN = _json({"status": "ok", "data": EXECUTION})
+def _page(**rows: object) -> bytes:
+    return _json({"status": "ok", **rows, "count": 1, "total": 1, "first_result": 0, "max_results": 1})
+
+
+COUNT = 1_000_000_000
+"""Where what is counted begins: always as many digits, so that an answer stays as long as it is."""
+MADE = _json({"segment_export": meiro_export(COUNT, "Export")})
+SEEN = _json({"segment_export": meiro_export(101, f"Look {COUNT}")})
+LOGGED_IN = _json(TOKEN)
 FILE_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=export.csv\r\n"
     b"Content-Length: %d\r\n\r\n" % DOWNLOAD_BYTES
 )
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
-# How a path ends, and what it gets; the first that fits. A POST is answered when its body has come.
-ANSWERS: tuple[tuple[bytes, bytes], ...] = (
-    (b"/segments/export/destinations/%d" % SLOW_ID, SLOW),
-    (b"/segments/export/destinations/100", ONE),
-    (b"/segments/export/destinations", MANY),
-    (b"/document_imports/21577/executions", RUN),
-    (b"/document_imports/21577", IMPORT),
-    (b"/document_imports", IMPORTS),
-)
+_IMPORTS = b"/v1/datamarts/1509/document_imports"
+_MEIRO = b"/api/segments/export/destinations"
+_DATASETS = b"/data/foundation/catalog/dataSets"
 
-
-def answer(path: bytes) -> bytes:
-    """Return the whole response for a path."""
-    return next((response for end, response in ANSWERS if path.endswith(end)), NOT_FOUND)
+ANSWERS: dict[bytes, bytes] = {
+    **{
+        _MEIRO + b"/%d" % number: _json({"segment_export_destination": meiro_destination(number)})
+        for number in range(FIRST_ID, FIRST_ID + DESTINATIONS)
+    },
+    _MEIRO: _json({"segment_export_destinations": [meiro_destination(100 + n) for n in range(LISTED)]}),
+    _IMPORTS: _page(data=[DOCUMENT_IMPORT]),
+    _IMPORTS + b"/21577": _json({"status": "ok", "data": DOCUMENT_IMPORT}),
+    _IMPORTS + b"/21577/executions": _json({"status": "ok", "data": EXECUTION}),
+    _DATASETS: _json({DATASET_ID: DATASET}),
+    _DATASETS + b"/" + DATASET_ID.encode(): _json({DATASET_ID: DATASET}),
+    b"/ims/token/v3": LOGGED_IN,
+    b"/destinations": _json({"data": {"destinations": [SEGMENT_DESTINATION], "pagination": {"totalEntries": 1}}}),
+    b"/destinations/" + SEGMENT_ID.encode(): _json({"data": {"destination": SEGMENT_DESTINATION}}),
+}
+"""The whole response by path; a POST is answered when its body has come."""
+COUNTED: dict[bytes, tuple[bytes, int]] = {
+    b"/api/segments/300/exports": (MADE, 1),
+    b"/api/segments/300/exports/101": (SEEN, 2),
+}
+"""Responses in which a number grows, and how often they are given before it does."""

@@ -25,8 +25,10 @@ from audiencegateway.v1.destinations_pb2 import (
     ListDestinationsResponse,
 )
 from audiencegateway.v1.export_jobs_pb2 import (
+    CreateExportJobRequest,
     DownloadExportJobRequest,
     DownloadExportJobResponse,
+    ExportAudience,
     ExportJob,
     GetExportJobRequest,
 )
@@ -38,6 +40,7 @@ from audiencegateway.v1.members_pb2 import (
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+JSON = {"Content-Type": "application/json"}
 OPERATIONS = {AudienceMember.ADD: "UPDATE", AudienceMember.REMOVE: "DELETE"}
 IN_MEMORY_BYTES = 1024 * 1024
 PIECE_BYTES = 64 * 1024
@@ -63,6 +66,27 @@ class MeiroDestination(msgspec.Struct):
     user_id: int
 
 
+class MeiroExport(msgspec.Struct):
+    """An export as the vendor writes it."""
+
+    id: int
+    segment_id: int
+    segment_export_destination_id: int
+    name: str
+    settings: dict[str, Any]
+    frontend_settings: dict[str, Any]
+    status: str
+    stats: dict[str, dict[str, str]]
+    created: str
+    user_id: int
+
+
+class OneExport(msgspec.Struct):
+    """The envelope of an export."""
+
+    segment_export: MeiroExport
+
+
 class One(msgspec.Struct):
     """The envelope of one."""
 
@@ -76,22 +100,24 @@ class Many(msgspec.Struct):
 
 
 ONE = msgspec.json.Decoder(One)
+EXPORT = msgspec.json.Decoder(OneExport)
 MANY = msgspec.json.Decoder(Many)
 ROWS = msgspec.json.Encoder()
+STATES = {"waiting": ExportJob.PENDING, "running": ExportJob.RUNNING, "finished": ExportJob.SUCCEEDED}
 
 
-def destination(source: MeiroDestination) -> Destination:
+def destination(parent: str, source: MeiroDestination) -> Destination:
     """Return the message."""
     operator = source.settings.pop("mandatory_attributes_operator", "")
     message = Destination(
-        name=f"connections/meiro/destinations/{source.id}",
+        name=f"{parent}/destinations/{source.id}",
         display_name=source.name,
         description=source.description,
         disabled=bool(source.disabled),
         state=Destination.SUSPENDED if source.disabled else Destination.ACTIVE,
     )
-    message.create_time.FromDatetime(datetime.fromisoformat(source.created).replace(tzinfo=UTC))
-    message.last_export_time.FromDatetime(datetime.fromisoformat(source.last_export).replace(tzinfo=UTC))
+    message.create_time.FromDatetime(_time(source.created))
+    message.last_export_time.FromDatetime(_time(source.last_export))
     config = message.meiro
     config.attribute_ids.extend(source.attribute_ids)
     config.mandatory_attribute_ids.extend(source.mandatory_attribute_ids)
@@ -103,6 +129,32 @@ def destination(source: MeiroDestination) -> Destination:
     config.frontend_settings.SetInParent()
     config.frontend_settings.update(source.frontend_settings)
     return message
+
+
+def export_job(parent: str, source: MeiroExport) -> ExportJob:
+    """Return the message."""
+    job = ExportJob(
+        name=f"{parent}/exportJobs/{source.segment_id}~{source.id}",
+        display_name=source.name,
+        destination=f"{parent}/destinations/{source.segment_export_destination_id}",
+        audiences=[ExportAudience(audience_id=str(source.segment_id))],
+        state=STATES[source.status],
+        vendor_state=source.status,
+        vendor_job_id=str(source.id),
+    )
+    job.create_time.FromDatetime(_time(source.created))
+    job.start_time.FromDatetime(_time(source.stats["statuses_history"]["running"]))
+    job.meiro.settings.update(source.settings)
+    job.meiro.frontend_settings.SetInParent()
+    job.meiro.frontend_settings.update(source.frontend_settings)
+    job.meiro.owner_user_id = str(source.user_id)
+    for state, text in source.stats["statuses_history"].items():
+        job.meiro.state_times[state].FromDatetime(_time(text))
+    return job
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def row(member: AudienceMember) -> dict[str, object]:
@@ -140,15 +192,25 @@ class BarePipe:
         self._session = session
 
     async def get_destination(self, request: GetDestinationRequest, context: Context) -> Destination:
-        path = f"/api/segments/export/destinations/{request.name.rpartition('/')[2]}"
-        async with self._session.get(path) as response:
-            return destination(ONE.decode(await response.read()).segment_export_destination)
+        parent, _, destination_id = request.name.rpartition("/destinations/")
+        async with self._session.get(f"/api/segments/export/destinations/{destination_id}") as response:
+            return destination(parent, ONE.decode(await response.read()).segment_export_destination)
 
     async def list_destinations(self, request: ListDestinationsRequest, context: Context) -> ListDestinationsResponse:
         path = f"/api/segments/export/destinations?limit={request.page_size}&offset=0"
         async with self._session.get(path) as response:
             rows = MANY.decode(await response.read()).segment_export_destinations
-        return ListDestinationsResponse(destinations=[destination(source) for source in rows])
+        return ListDestinationsResponse(destinations=[destination(request.parent, source) for source in rows])
+
+    async def create_export_job(self, request: CreateExportJobRequest, context: Context) -> ExportJob:
+        wanted = request.export_job
+        body = {
+            "segment_export_destination_id": int(wanted.destination.rpartition("/")[2]),
+            "name": wanted.display_name,
+        }
+        path = f"/api/segments/{wanted.audiences[0].audience_id}/exports"
+        async with self._session.post(path, data=ROWS.encode(body), headers=JSON) as response:
+            return export_job(request.parent, EXPORT.decode(await response.read()).segment_export)
 
     async def get_nothing(self, request: GetExportJobRequest, context: Context) -> ExportJob:
         """Ask nobody: what the load itself costs."""
@@ -204,6 +266,7 @@ class BarePipe:
                 ),
             },
             "ExportJobService": {
+                "CreateExportJob": unary(self.create_export_job, *_codecs(CreateExportJobRequest, ExportJob)),
                 "GetExportJob": unary(self.get_nothing, *_codecs(GetExportJobRequest, ExportJob)),
                 "DownloadExportJob": grpc.unary_stream_rpc_method_handler(
                     self.download, *_codecs(DownloadExportJobRequest, DownloadExportJobResponse)

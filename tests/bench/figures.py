@@ -15,11 +15,10 @@ import msgspec
 
 
 class Target(NamedTuple):
-    """What a figure should be, and what it should become."""
+    """What a figure should be."""
 
     sign: str
     bound: float
-    aim: float | None = None
 
     def met(self, value: float) -> bool:
         """Tell whether a figure is good enough."""
@@ -27,17 +26,17 @@ class Target(NamedTuple):
         return holds(value, self.bound)
 
     def __str__(self) -> str:
-        return f"{self.sign} {self.bound:g}" + (f", aim {self.aim:g}" if self.aim is not None else "")
+        return f"{self.sign} {self.bound:g}"
 
 
-def at_most(bound: float, aim: float | None = None) -> Target:
+def at_most(bound: float) -> Target:
     """Return a target that is met by *bound* and below."""
-    return Target("≤", bound, aim)
+    return Target("≤", bound)
 
 
-def at_least(bound: float, aim: float | None = None) -> Target:
+def at_least(bound: float) -> Target:
     """Return a target that is met by *bound* and above."""
-    return Target("≥", bound, aim)
+    return Target("≥", bound)
 
 
 class Row(msgspec.Struct, kw_only=True, frozen=True):
@@ -92,15 +91,29 @@ def report(rows: Iterable[Row]) -> Report:
     return Report(machine=_machine(), date=datetime.now(UTC).date().isoformat(), rows=list(rows))
 
 
+MARKS = {True: "ok", False: "MISSED", None: ""}
+
+
 def table(found: Report) -> str:
     """Return a report for people, as Markdown."""
     lines = [f"{found.machine}; {found.date}", "", "| figure | value | target | | rounds |", "|---|---:|---|---|---|"]
-    marks = {True: "ok", False: "MISSED", None: ""}
     for row in found.rows:
-        value = "-" if row.value is None else f"{_shown(row.value)} {row.unit}".strip()
-        spread = f"{_shown(row.spread[0])} … {_shown(row.spread[1])}" if row.spread else row.note
-        lines.append(f"| {row.figure} | {value} | {row.target or ''} | {marks[row.ok]} | {spread} |")
+        spread = f"{_shown(row.spread[0])} … {_shown(row.spread[1])}" if row.spread else ""
+        said = "; ".join(filter(None, [spread, row.note]))
+        lines.append(f"| {row.figure} | {_value(row)} | {row.target or ''} | {MARKS[row.ok]} | {said} |")
     return "\n".join(lines)
+
+
+def targets(found: Report) -> str:
+    """Return every figure that has a target, those that fall short last, in plain lines."""
+    aimed = sorted((row for row in found.rows if row.target), key=lambda row: row.ok is not True)
+    lines = [f"{MARKS[row.ok] or '-':6}  {row.figure}: {_value(row)} ({row.target}) {row.note}" for row in aimed]
+    short = sum(row.ok is not True for row in aimed)
+    return "\n".join([*lines, f"{len(aimed) - short} of {len(aimed)} targets are met"])
+
+
+def _value(row: Row) -> str:
+    return "-" if row.value is None else f"{_shown(row.value)} {row.unit}".strip()
 
 
 def _rounded(value: float) -> float:

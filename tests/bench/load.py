@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 from google.protobuf.message import Message
@@ -26,28 +26,44 @@ class Load:
         """Make one call; return its answer as it came."""
         return await self._unary(method)(request.SerializeToString(), timeout=TIMEOUT_S, metadata=AUTHORIZED)
 
-    async def calls(self, method: str, request: Message, count: int, in_flight: int) -> float:
-        """Make *count* calls, *in_flight* at a time; return how many seconds that took."""
-        call, payload = self._unary(method), request.SerializeToString()
-        turns = iter(range(count))
+    async def calls(self, method: str, requests: Sequence[bytes], count: int, in_flight: int) -> float:
+        """Make *count* calls, *in_flight* at a time; return how many seconds that took.
 
-        async def one_after_another() -> None:
-            for _ in turns:
-                await call(payload, timeout=TIMEOUT_S, metadata=AUTHORIZED)
+        *requests* are repeated, but never two of a kind at once, where they are a multiple of *in_flight*.
+        """
+        call = self._unary(method)
+
+        async def one_after_another(first: int) -> None:
+            for number in range(first, count, in_flight):
+                await call(requests[number % len(requests)], timeout=TIMEOUT_S, metadata=AUTHORIZED)
 
         started_s = time.perf_counter()
-        await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
+        await asyncio.gather(*map(one_after_another, range(in_flight)))
         return time.perf_counter() - started_s
 
-    async def latencies_ms(self, method: str, request: Message, count: int) -> list[float]:
+    async def latencies_ms(self, method: str, requests: Sequence[bytes], count: int) -> list[float]:
         """Make *count* calls, one after another; return how long each took."""
-        call, payload = self._unary(method), request.SerializeToString()
+        call = self._unary(method)
         found = []
-        for _ in range(count):
+        for number in range(count):
+            payload = requests[number % len(requests)]
             started_s = time.perf_counter()
             await call(payload, timeout=TIMEOUT_S, metadata=AUTHORIZED)
             found.append((time.perf_counter() - started_s) * 1000)
         return found
+
+    async def paced_ms(self, calls: Sequence[tuple[str, bytes]], per_second: float, timeout_s: float) -> list[float]:
+        """Make each call at its time, however long others take; return how long each took, failed ones too."""
+        started_s = time.perf_counter()
+
+        async def one(number: int, method: str, payload: bytes) -> float:
+            await asyncio.sleep(started_s + number / per_second - time.perf_counter())
+            began_s = time.perf_counter()
+            with suppress(grpc.aio.AioRpcError):
+                await self._unary(method)(payload, timeout=timeout_s, metadata=AUTHORIZED)
+            return (time.perf_counter() - began_s) * 1000
+
+        return await asyncio.gather(*(one(number, *call) for number, call in enumerate(calls)))
 
     async def upload(self, method: str, messages: Iterator[bytes]) -> bytes:
         """Send a stream; return its answer as it came."""

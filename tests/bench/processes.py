@@ -4,16 +4,18 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
+import psutil
 
 from adapters import registry
 from adapters.secrets import Secret
@@ -30,19 +32,74 @@ class Process(NamedTuple):
     """HOST:PORT of its gRPC, or the stub's URL."""
     ready_s: float
     """From the start of the process to the line that says it serves."""
+    told: IO[bytes]
+    """What it tells when it is asked, a line of JSON at a time; see observed.py."""
 
     def cpu_s(self) -> float:
         """Return what it has used so far: user and system, all threads, ended ones too, to the nanosecond.
 
         The same as utime and stime of /proc/PID/stat, which count hundredths of a second; see clock_getcpuclockid(3).
+        Its workers', too, where it has some.
         """
-        return time.clock_gettime(~self.pid << 3 | 2)
+        return sum(time.clock_gettime(~pid << 3 | 2) for pid in self._pids())
 
     def memory_mib(self, kind: str = "VmRSS") -> float:
-        """Return its resident memory: `VmRSS` now, `VmHWM` at its highest."""
-        found = re.search(rf"^{kind}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text("utf-8"), re.MULTILINE)
-        assert found
-        return int(found[1]) / 1024
+        """Return its resident memory, its workers' too: `VmRSS` now, `VmHWM` at its highest."""
+        return sum(_memory_mib(pid, kind) for pid in self._pids())
+
+    def files(self) -> int:
+        """Return how many file descriptors it has open."""
+        return psutil.Process(self.pid).num_fds()
+
+    def ask(self) -> dict[str, Any]:
+        """Return what it tells of its inside; an observed one does."""
+        os.kill(self.pid, signal.SIGUSR1)
+        found: dict[str, Any] = json.loads(self.told.readline())
+        return found
+
+    @contextmanager
+    def profiled(self) -> Iterator[None]:
+        """Let an observed one profile itself for a while, into its folder."""
+        os.kill(self.pid, signal.SIGUSR2)
+        self.told.readline()
+        yield
+        os.kill(self.pid, signal.SIGUSR2)
+        self.told.readline()
+
+    def _pids(self) -> list[int]:
+        return [self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True))]
+
+
+def _memory_mib(pid: int, kind: str) -> float:
+    found = re.search(rf"^{kind}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text("utf-8"), re.MULTILINE)
+    assert found
+    return int(found[1]) / 1024
+
+
+class Account(NamedTuple):
+    """A connection to configure."""
+
+    id: str
+    vendor: str
+    manner: str = ""
+    """How the vendor behaves, see stub.py: `/after-50`, for example."""
+
+
+class Setup(NamedTuple):
+    """How a gateway is configured and started."""
+
+    accounts: Sequence[Account] = ()
+    """Empty: one of every vendor, of the vendor's id."""
+    sections: Mapping[str, Mapping[str, object]] = {}
+    """`{"server": {"max_concurrent_calls": 20_000}}`, for example."""
+    arguments: Sequence[str] = ()
+    profile: Path | None = None
+    """The folder that it puts its profile into."""
+    observed: bool = False
+    """Whether it can be asked."""
+
+
+USUAL = Setup()
 
 
 @contextmanager
@@ -60,28 +117,33 @@ def bare(stub_url: str) -> Iterator[Process]:
 
 
 @contextmanager
-def gateway(stub_url: str) -> Iterator[Process]:
-    """Run the gateway over the stub as an operator does, with a caller who shows a key: one connection a vendor."""
+def gateway(stub_url: str, setup: Setup = USUAL) -> Iterator[Process]:
+    """Run the gateway over the stub as an operator does, with a caller who shows a key."""
     with TemporaryDirectory() as folder:
         config = Path(folder) / "gateway.toml"
-        environ = _configure(config, stub_url)
-        command = [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
+        environ = _configure(config, stub_url, setup)
+        module = ["tests.bench.observed", str(setup.profile or folder)] if setup.observed else ["gateway"]
+        command = [sys.executable, "-m", *module, "serve", "--config", str(config), *setup.arguments]
         with _running(command, "address", environ, log=True) as process:
             yield process
 
 
-def _configure(config: Path, stub_url: str) -> dict[str, str]:
+def _configure(config: Path, stub_url: str, setup: Setup) -> dict[str, str]:
     """Write the configuration; return the environment with its secrets."""
     caller = {"id": "bench", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(), "access": "write"}
-    lines = ['listen = "127.0.0.1:0"', "[[callers]]", 'connections = ["*"]', *_keys(caller)]
+    lines = ['listen = "127.0.0.1:0"']
+    for section, keys in setup.sections.items():
+        lines += [f"[{section}]", *_keys(keys)]
+    lines += ["[[callers]]", 'connections = ["*"]', *_keys(caller)]
     environ = {}
-    for vendor, adapter in registry.adapters().items():
+    for id_, vendor, manner in setup.accounts or [Account(vendor, vendor) for vendor in registry.adapters()]:
+        adapter = registry.adapters()[vendor]
         secrets = {field.encode_name for field in msgspec.structs.fields(adapter.Settings) if _is_secret(field.type)}
-        keys = {"id": vendor, "vendor": vendor, **registry.sandbox(vendor)().connection_settings(stub_url)}
-        lines += ["[[connections]]", *_keys({name: keys[name] for name in keys if name not in secrets})]
-        for name in secrets & keys.keys():
-            variable = f"BENCH_{vendor}_{name}".upper()
-            environ[variable] = str(keys[name])
+        given = {"id": id_, "vendor": vendor, **registry.sandbox(vendor)().connection_settings(stub_url + manner)}
+        lines += ["[[connections]]", *_keys({name: given[name] for name in given if name not in secrets})]
+        for name in secrets & given.keys():
+            variable = f"BENCH_{id_}_{name}".upper().replace("-", "_")
+            environ[variable] = str(given[name])
             lines.append(f'{name} = {{env = "{variable}"}}')
     config.write_text("\n".join(lines) + "\n", "utf-8")
     return environ
@@ -95,19 +157,29 @@ def _keys(table: Mapping[str, object]) -> list[str]:
     return [f"{name} = {json.dumps(value)}" for name, value in table.items()]
 
 
+def _end(popen: "subprocess.Popen[bytes]") -> None:
+    """End a server at once, and before it its workers, who might outlive it."""
+    if popen.poll() is None:
+        for child in psutil.Process(popen.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        popen.kill()
+
+
 @contextmanager
 def _running(
     command: list[str], key: str, environ: Mapping[str, str] | None = None, *, log: bool = False
 ) -> Iterator[Process]:
     """Run a server until it is no longer needed; *key* of its first JSON line that has it is its address."""
     environ = {**os.environ, **(environ or {})}
-    quiet = None if log else subprocess.PIPE
     loud = subprocess.PIPE if log else None
     with ExitStack() as stack:
         started_s = time.perf_counter()
         # Unbuffered: what comes after the line is left in the pipe, for whoever reads on.
-        popen = stack.enter_context(subprocess.Popen(command, bufsize=0, env=environ, stdout=quiet, stderr=loud))
-        stack.callback(popen.kill)
+        popen = stack.enter_context(
+            subprocess.Popen(command, bufsize=0, env=environ, stdout=subprocess.PIPE, stderr=loud)
+        )
+        stack.callback(_end, popen)
         said: dict[str, Any] = {}
         pipe = popen.stderr if log else popen.stdout
         assert pipe is not None
@@ -117,6 +189,8 @@ def _running(
             said = json.loads(line)
         ready_s = time.perf_counter() - started_s
         # Its log goes on into a pipe, as in a container, and costs this process nothing.
-        reader = stack.enter_context(subprocess.Popen(["cat"], stdin=pipe, stdout=subprocess.DEVNULL))
-        stack.callback(reader.kill)
-        yield Process(popen.pid, str(said[key]), ready_s)
+        if log:
+            reader = stack.enter_context(subprocess.Popen(["cat"], stdin=pipe, stdout=subprocess.DEVNULL))
+            stack.callback(reader.kill)
+        assert popen.stdout is not None
+        yield Process(popen.pid, str(said[key]), ready_s, popen.stdout)

@@ -1,24 +1,30 @@
 """The vendors' stub: answers that were built before, from a bare asyncio protocol. Prints {"url": …} when ready.
 
-It costs some tens of microseconds a call, a tenth of what it is there to measure. `GET /_counted` says how many calls
-came so far, without itself.
+It costs some tens of microseconds a call, a tenth of what it is there to measure. What a vendor's address begins with
+says how it behaves: `/after-50/` answers after 50 ms, `/never/` takes calls and answers none, `/flaky/` refuses every
+fifth call and hangs up on every seventeenth. `GET /_counted` says how many calls came so far, without itself.
 """
 
 import asyncio
 import json
 import sys
-from typing import cast
+from collections import Counter
+from itertools import count
+from typing import ClassVar, cast
 
-from tests.bench.answers import DOWNLOAD_BYTES, FILE_HEAD, SLOW, answer
+from tests.bench.answers import ANSWERS, BUSY, COUNT, COUNTED, DOWNLOAD_BYTES, FILE_HEAD, LOGGED_IN, NOT_FOUND
 
 PIECE = b"0123456789abcde\n" * (256 * 1024 // 16)
-THINKS_S = 0.1
+AFTER, NEVER, FLAKY = b"after-", b"never", b"flaky"
+REFUSES_EVERY, HANGS_UP_EVERY = 5, 17
 
 
 class Stub(asyncio.Protocol):
     """One connection; one request at a time, as clients of HTTP/1.1 do."""
 
     counted = 0
+    given: ClassVar[Counter[bytes]] = Counter()
+    flaky = count(1)
 
     def __init__(self) -> None:
         self._held = b""
@@ -52,26 +58,57 @@ class Stub(asyncio.Protocol):
         self._send_file()
 
     def _answer(self) -> None:
-        if self._path == b"/_counted":
-            count = json.dumps(Stub.counted).encode()
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(count), count))
+        path = self._path
+        if path == b"/_counted":
+            number = json.dumps(Stub.counted).encode()
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(number), number))
             return
         Stub.counted += 1
-        if self._path.endswith(b"/download"):
+        response = ANSWERS.get(path)
+        if response is not None:
+            self._transport.write(response)
+            return
+        manner, _, rest = path[1:].partition(b"/")
+        if manner.startswith(AFTER):
+            delay_s = int(manner.removeprefix(AFTER)) / 1000
+            asyncio.get_running_loop().call_later(delay_s, self._write, _response(b"/" + rest))
+        elif manner == FLAKY:
+            self._answer_flakily(b"/" + rest)
+        elif path.endswith(b"/download"):
             self._file_left = DOWNLOAD_BYTES
             self._transport.write(FILE_HEAD)
             self._send_file()
-            return
-        response = answer(self._path)
-        if response is SLOW:
-            asyncio.get_running_loop().call_later(THINKS_S, self._transport.write, response)
+        elif manner != NEVER:
+            self._transport.write(_response(path))
+        elif rest.endswith(b"token/v3"):
+            # A vendor that let nobody in would not hang each call, but the first alone.
+            self._transport.write(LOGGED_IN)
+
+    def _answer_flakily(self, path: bytes) -> None:
+        number = next(Stub.flaky)
+        if number % HANGS_UP_EVERY == 0:
+            self._transport.close()
         else:
+            self._write(BUSY if number % REFUSES_EVERY == 0 else _response(path))
+
+    def _write(self, response: bytes) -> None:
+        if not self._transport.is_closing():
             self._transport.write(response)
 
     def _send_file(self) -> None:
         while self._file_left and not self._paused:
             self._file_left -= len(PIECE)
             self._transport.write(PIECE)
+
+
+def _response(path: bytes) -> bytes:
+    """Return the whole response to a call that is not a download."""
+    if path not in COUNTED:
+        return ANSWERS.get(path, NOT_FOUND)
+    response, every = COUNTED[path]
+    number = COUNT + Stub.given[path] // every
+    Stub.given[path] += 1
+    return response.replace(b"%d" % COUNT, b"%d" % number)
 
 
 def _content_length(head: bytes) -> int:
