@@ -1,14 +1,17 @@
 """Log lines: one a record, whatever is in it."""
 
+import asyncio
+import io
 import json
 import logging
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.logs import JsonFormatter, TextFormatter
+from gateway.logs import JsonFormatter, LineHandler, TextFormatter
 
 characters = st.characters(exclude_categories=["Cs"])
 values = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(characters)
@@ -74,3 +77,62 @@ def test_a_record_is_one_line(message: str, fields: dict[str, object]) -> None:
     assert json.loads(line)["message"] == message
     assert "\n" not in TextFormatter().format(made)
     assert "\r" not in TextFormatter().format(made)
+
+
+def other(message: str) -> logging.LogRecord:
+    return logging.LogRecord("gateway.audit", logging.INFO, __file__, 1, message, (), None)
+
+
+class Noticed(io.BytesIO):
+    """What tells when something reaches it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = asyncio.Event()
+
+    def write(self, data: Any) -> int:
+        self.reached.set()
+        return super().write(data)
+
+
+@pytest.fixture
+def raw() -> Noticed:
+    return Noticed()
+
+
+@pytest.fixture
+def handler(raw: Noticed) -> LineHandler:
+    return LineHandler(io.TextIOWrapper(raw))
+
+
+async def test_access_lines_wait_for_each_other_and_any_other_line_takes_them_along(
+    raw: Noticed, handler: LineHandler
+) -> None:
+    handler.handle(record("one"))
+    handler.handle(record("two"))
+    assert not raw.getvalue()
+    handler.handle(other("three"))
+    assert raw.getvalue() == b"one\ntwo\nthree\n"
+
+
+async def test_access_lines_do_not_wait_for_ever(
+    raw: Noticed, handler: LineHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.logs.DEFERRED_S", 0.0)
+    for message in ("one", "two"):
+        handler.handle(record(message))
+        assert message not in raw.getvalue().decode()
+        await raw.reached.wait()
+        raw.reached.clear()
+    assert raw.getvalue() == b"one\ntwo\n"
+
+
+def test_where_nothing_could_write_it_later_a_line_is_written_at_once(raw: Noticed, handler: LineHandler) -> None:
+    handler.handle(record("one"))
+    assert raw.getvalue() == b"one\n"
+
+
+async def test_lines_that_nobody_reads_any_more_end_no_call(raw: Noticed, handler: LineHandler) -> None:
+    handler.handle(record("one"))
+    raw.close()
+    handler.flush()
