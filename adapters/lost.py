@@ -10,6 +10,8 @@ from typing import TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from adapters.base import Page
+from audiencegateway.v1.destinations_pb2 import Destination
+from audiencegateway.v1.export_jobs_pb2 import ExportJob
 
 T = TypeVar("T")
 
@@ -33,6 +35,16 @@ async def newest(
             return found
 
 
-def is_since(time: Timestamp, sent_at_s: float) -> bool:
+async def everything(read: Callable[[str], Awaitable[Page[T]]]) -> list[T]:
+    """Return the whole of a list whose items have no times."""
+    return await newest(read, lambda _: None, 0.0)
+
+
+def created(resource: ExportJob | Destination) -> Timestamp | None:
+    """Return when something was made, if that is known."""
+    return resource.create_time if resource.HasField("create_time") else None
+
+
+def is_since(time: Timestamp | None, sent_at_s: float) -> bool:
     """Tell whether something may have been made by a write of *sent_at_s*, as far as its time goes."""
-    return time.seconds >= sent_at_s - EARLIER_S
+    return time is None or time.seconds >= sent_at_s - EARLIER_S

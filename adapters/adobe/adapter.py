@@ -13,10 +13,10 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from adapters import names, offsets
+from adapters import lost, names, offsets
 from adapters.adobe import translate, wire
 from adapters.auth import FixedAuth, Token, TokenAuth
-from adapters.base import Adapter, ConnectionSettings, Edit, Limits, Listing, ListQuery, Page
+from adapters.base import Adapter, ConnectionSettings, Edit, Limits, Listing, ListQuery, Page, Term
 from adapters.errors import (
     Conflict,
     Fault,
@@ -35,6 +35,7 @@ from adapters.secrets import Secret
 from adapters.states import FINAL
 from adapters.transport import Transport
 from audiencegateway.v1.connections_pb2 import CheckConnectionResponse
+from adapters.wellknown import instant
 from audiencegateway.v1.destinations_pb2 import Destination
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, LogEntry
 from audiencegateway.v1.vendor_config_pb2 import AdobeExportSpec
@@ -165,6 +166,18 @@ class AdobeAdapter(Adapter[AdobeSettings]):
 
     async def create_destination(self, destination: Destination, *, validate_only: bool) -> Destination:
         body, conflict = translate.dataset(destination), "DESTINATION_ALREADY_EXISTS"
+    async def find_destinations(self, wanted: Destination, *, sent_at_s: float) -> list[Destination]:
+        terms = (Term("display_name", "=", wanted.display_name),)
+        query = ListQuery(terms=terms, order_by="create_time", descending=True)
+
+        async def read(cursor: str) -> Page[Destination]:
+            return await self.list_destinations(query, cursor, MAX_LIMIT)
+
+        found = await lost.newest(read, lost.created, sent_at_s)
+        # Not the rest of it: Adobe adds tags of its own.
+        named = [one for one in found if one.display_name == wanted.display_name]
+        return [one for one in named if lost.is_since(lost.created(one), sent_at_s)]
+
         planned = msgspec.convert(body, wire.Dataset)
         if validate_only:
             # Nothing comes of it, so that it may be sent again.
@@ -235,6 +248,10 @@ class AdobeAdapter(Adapter[AdobeSettings]):
             page = await self.list_export_jobs(ListQuery(), cursor, MAX_LIMIT)
             for job in page.items:
                 if job.state not in FINAL and job.destination in waiting:
+        page = await self._jobs(cursor, size, status=status, full=query.full)
+        return Page([translate.export_job(self.connection, job) for job in page.items], page.next_cursor)
+
+    async def _jobs(self, cursor: str, size: int, *, status: str | None = None, full: bool = False) -> Page[wire.Job]:
                     waiting.pop(job.destination).running_export_job = job.name
             cursor = page.next_cursor
             if not cursor:
@@ -249,17 +266,33 @@ class AdobeAdapter(Adapter[AdobeSettings]):
         status = translate.LISTED_STATUSES.get(query.fixed("state") or "")
         optional = [(name, text) for name, text in (("offset", cursor), ("status", status)) if text]
         part = [("limit", str(min(size, MAX_LIMIT))), *optional]
-        page = await self._call(wire.LIST_JOBS, query=part, full=query.full)
+        page = await self._call(wire.LIST_JOBS, query=part, full=full)
         offset = translate.next_offset(page)
         if offset is None:
             raise self.ups.named(ProtocolViolation("Adobe says that there are more jobs, and not where"))
-        return Page([translate.export_job(self.connection, job) for job in page.records], offset)
+        return Page(page.records, offset)
 
     async def get_export_job(self, export_job_id: str, *, full: bool = False) -> ExportJob:
         return translate.export_job(self.connection, await self._job(export_job_id, full=full))
 
     async def create_export_job(self, export_job: ExportJob, *, marker: str, validate_only: bool) -> ExportJob:
         body = translate.run(self.connection, export_job)
+    async def find_export_jobs(self, wanted: ExportJob, *, marker: str, sent_at_s: float) -> list[ExportJob]:
+        async def read(cursor: str) -> Page[wire.Job]:
+            return await self._jobs(cursor, MAX_LIMIT, full=True)  # The mark is not modelled.
+
+        rows = await lost.newest(read, lambda row: instant(row.creation_time), sent_at_s)
+        # Nothing documents that marks are shown; where one is, they are, and the job without it is another.
+        if marker and self.settings.mark_exports and any(map(translate.mark, rows)):
+            rows = [row for row in rows if translate.mark(row) == marker]
+        else:
+            body = translate.run(self.connection, wanted)
+            since = [row for row in rows if lost.is_since(instant(row.creation_time), sent_at_s)]
+            rows = [row for row in since if translate.is_started_by(row, body) and not translate.mark(row)]
+        for row in rows:
+            row.extras = {}
+        return [translate.export_job(self.connection, row) for row in rows]
+
         if validate_only:
             return translate.planned(self.connection, body)
         mark = {"x-request-id": marker} if marker and self.settings.mark_exports else None

@@ -1,5 +1,6 @@
 """Between Adobe's JSON and the contract's messages. Pure: nothing here asks anybody."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -12,9 +13,9 @@ from google.protobuf.struct_pb2 import Struct, Value
 from adapters import names
 from adapters.adobe import wire
 from adapters.errors import CredentialsRejected, Fault, RateLimited, VendorError, invalid_field
-from adapters.secrets import redact, scrub
+from adapters.secrets import scrub
 from adapters.states import FINAL, lookup
-from adapters.wellknown import failure, instant, plain, struct, timestamp, value
+from adapters.wellknown import failure, instant, plain, show, timestamp, value
 from audiencegateway.v1.destinations_pb2 import Destination
 from audiencegateway.v1.export_jobs_pb2 import ExportArtifact, ExportAudience, ExportJob, ExportMetrics, LogEntry
 from audiencegateway.v1.vendor_config_pb2 import AdobeDestinationConfig, AdobeEventSelection, AdobeExportSpec
@@ -50,6 +51,8 @@ SCHEMA_NAME = "_xdm.context.profile"
 COUNTER, BY_NAMESPACE = "totalExportedProfileCounter", "exportedProfileByNamespaceCounter"
 MAX_MESSAGE_CHARS = 256
 MAX_TOKEN_LIFE_S = 7 * 24 * 3600
+
+_MARK = re.compile(r"[0-9a-f]{8}")
 
 
 def fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
@@ -239,6 +242,31 @@ def run(connection: str, job: ExportJob) -> wire.Json:
     return body
 
 
+def is_started_by(source: wire.Job, body: wire.Json) -> bool:
+    """Tell whether a job is what a POST of *body* starts; what Adobe fills in of itself makes no difference."""
+    asked, shown = export_job("", _asked({**body, "status": "NEW"})), export_job("", source)
+    # No answer shows this one. Another part that is missing was not asked for: without a filter everybody is exported.
+    if source.evaluation_info is None:
+        shown.adobe.evaluate_segments = asked.adobe.evaluate_segments
+    if not asked.adobe.merge_policy_id:
+        shown.adobe.ClearField("merge_policy_id")
+    if not asked.adobe.HasField("merge_policy_version"):
+        shown.adobe.ClearField("merge_policy_version")
+    (wanted, there) = (sorted(job.audiences, key=lambda audience: audience.audience_id) for job in (asked, shown))
+    for audience, filled in zip(wanted, there, strict=False):
+        if not audience.namespace:
+            filled.ClearField("namespace")
+        if not audience.membership_states:
+            filled.ClearField("membership_states")
+    return (asked.destination, wanted, asked.adobe) == (shown.destination, there, shown.adobe)
+
+
+def mark(source: wire.Job) -> str:
+    """Return the mark that a job of the FULL view was started with; empty where Adobe shows none."""
+    text = _text(source.extras.get("requestId"))
+    return text if _MARK.fullmatch(text) else ""
+
+
 def planned(connection: str, body: wire.Json) -> ExportJob:
     """Return the job that a POST of *body* would start."""
     job = export_job(connection, _asked({**body, "status": "NEW"}))
@@ -343,7 +371,7 @@ def _artifacts(target: wire.JobDestination) -> Iterable[ExportArtifact]:
 
 def _extended(message: T, extras: wire.Json) -> T:
     if extras:
-        message.vendor_extras.CopyFrom(struct(redact(extras)))
+        show(message.vendor_extras, extras)
     return message
 
 

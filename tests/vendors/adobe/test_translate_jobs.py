@@ -469,6 +469,24 @@ def test_a_job_reads_as_it_was_written_whatever_it_holds(spec: dict[str, Any], a
     assert translate.planned("cdp", body) == job
 
 
+@given(SPECS, AUDIENCES, st.sampled_from(["merge_policy", "namespace", "status", "nothing"]))
+def test_a_job_is_known_by_what_it_was_asked_for_whatever_adobe_fills_in(
+    spec: dict[str, Any], audiences: list[dict[str, Any]], filled: str
+) -> None:
+    body = json.loads(json.dumps(translate.run("cdp", wanted(adobe=spec, audiences=audiences))))
+    shown = json.loads(json.dumps({"id": 1, "status": "PROCESSING", **body}))
+    if filled == "merge_policy":
+        shown["mergePolicy"] = {"id": "its-own", "version": 3} | shown.get("mergePolicy", {})
+    for segment in shown["filter"]["segments"]:
+        segment.update({"segmentNs": "ups"} | segment if filled == "namespace" else {})
+        segment.update({"status": ["realized", "existing"]} | segment if filled == "status" else {})
+
+    assert translate.is_started_by(msgspec.convert(shown, wire.Job), body)
+    for path in ("filter", "destination", "schema"):
+        other = {**shown, path: {**shown[path], "name": "x", "datasetId": "x", "segments": [{"segmentId": "x" * 13}]}}
+        assert not translate.is_started_by(msgspec.convert(other, wire.Job), body)
+
+
 @given(st.integers(0) | TEXT, TEXT)
 def test_names_go_both_ways_whatever_ids_hold(job_id: int | str, dataset_id: str) -> None:
     job = translate.export_job(
