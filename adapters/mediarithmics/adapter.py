@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters import members, names, newest, offsets
+from adapters import lost, members, names, newest, offsets
 from adapters.auth import FixedAuth
-from adapters.base import Adapter, ConnectionSettings, Download, Edit, Limits, Listing, ListQuery, Page
+from adapters.base import Adapter, ConnectionSettings, Download, Edit, Limits, Listing, ListQuery, Page, Term
 from adapters.body import File
 from adapters.errors import (
     Conflict,
@@ -25,6 +25,7 @@ from adapters.errors import (
     PermissionMissing,
     Precondition,
     ProtocolViolation,
+    Unavailable,
     Rejected,
 )
 from adapters.extras import keep
@@ -113,6 +114,14 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         destination = translate.destination(self.connection, await self._import(destination_id, full=full))
         if full:
             await self._add_running_job(destination)
+    async def find_destinations(self, wanted: Destination, *, sent_at_s: float) -> list[Destination]:
+        async def read(cursor: str) -> Page[wire.Import]:
+            return await self._imports(cursor, MAX_RESULTS)
+
+        body, found = translate.new_import(wanted), await lost.everything(read)
+        same = [row for row in found if (row.name, row.mime_type) == (body["name"], body["mime_type"])]
+        return [translate.destination(self.connection, row) for row in same]
+
         return destination
 
     async def create_destination(self, destination: Destination, *, validate_only: bool) -> Destination:
@@ -242,6 +251,26 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         while True:
             page = await self._stretch(
                 wire.LIST_EXECUTIONS, offset, MAX_RESULTS, import_id, resource=resource, full=full
+    async def find_export_jobs(self, wanted: ExportJob, *, marker: str, sent_at_s: float) -> list[ExportJob]:
+        if not self.settings.mark_files or not marker:
+            raise self._no("find_export_jobs")
+        query = ListQuery(terms=(Term(DESTINATION, "=", wanted.destination),))
+
+        async def read(cursor: str) -> Page[ExportJob]:
+            return await self.list_export_jobs(query, cursor, MAX_RESULTS)
+
+        try:
+            jobs = await lost.newest(read, lost.created, sent_at_s)
+        except NotFound:
+            return []  # An import that is not there has no executions, and takes no file.
+        found = [job for job in jobs if translate.is_marked(job, marker)]
+        unnamed = [job for job in jobs if not translate.is_named(job) and job.state not in FINAL]
+        if not found and any(lost.is_since(lost.created(job), sent_at_s) for job in unnamed):
+            raise self.http.named(
+                Unavailable("mediarithmics does not say yet how the files of its executions are called")
+            )
+        return found
+
             )
             for row in page.items:
                 if str(row.id) == execution_id:

@@ -12,9 +12,9 @@ from adapters import names
 from adapters.errors import Fault, invalid_field
 from adapters.mediarithmics import wire
 from adapters.members import Dialect
-from adapters.secrets import redact, scrub
+from adapters.secrets import scrub
 from adapters.states import FINAL, lookup
-from adapters.wellknown import failure, instant, struct
+from adapters.wellknown import failure, instant, show
 from audiencegateway.v1.destinations_pb2 import Destination
 from audiencegateway.v1.export_jobs_pb2 import ExportArtifact, ExportJob, ExportMetrics
 from audiencegateway.v1.members_pb2 import AudienceMember
@@ -78,7 +78,7 @@ def destination(connection: str, source: wire.Import) -> Destination:
         ),
     )
     if source.extras:
-        message.vendor_extras.CopyFrom(struct(redact(source.extras)))
+        show(message.vendor_extras, source.extras)
     return message
 
 
@@ -184,6 +184,17 @@ def export_job(connection: str, import_id: str, source: wire.Execution) -> Expor
     return message
 
 
+def is_named(job: ExportJob) -> bool:
+    """Tell whether mediarithmics says already how the file of a job is called."""
+    return any(artifact.artifact_id == INPUT for artifact in job.artifacts)
+
+
+def is_marked(job: ExportJob, marker: str) -> bool:
+    """Tell whether the file of a job was sent under the name of *marker*."""
+    filenames = [artifact.filename for artifact in job.artifacts if artifact.artifact_id == INPUT]
+    return any(filename == f"gw-{marker}.{form.suffix}" for filename in filenames for form in FORMS.values())
+
+
 def uris(source: wire.Execution) -> dict[str, str]:
     """Return where the files of an execution are, by the id of the artifact."""
     result, parameters = source.result or wire.Result(), source.parameters or wire.Parameters()
@@ -234,7 +245,7 @@ def _extend(message: ExportJob, source: wire.Execution) -> None:
     inside = {"parameters": source.parameters, "result": source.result}
     extras = source.extras | {key: part.extras for key, part in inside.items() if part and part.extras}
     if extras:
-        message.vendor_extras.CopyFrom(struct(redact(extras)))
+        show(message.vendor_extras, extras)
 
 
 def _count(number: wire.Count) -> int | None:
