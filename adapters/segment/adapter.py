@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters import names, newest, offsets
+from adapters import lost, names, newest, offsets
 from adapters.auth import FixedAuth
 from adapters.base import Adapter, ConnectionSettings, Edit, Limits, Listing, ListQuery, Page
 from adapters.errors import (
@@ -143,6 +143,15 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         body, planned = translate.new_destination(destination)
         if validate_only:
             return planned
+    async def find_destinations(self, wanted: Destination, *, sent_at_s: float) -> list[Destination]:
+        if not wanted.display_name:
+            raise self._no("find_destinations")
+
+        async def read(cursor: str) -> Page[Destination]:
+            return await self.list_destinations(ListQuery(), cursor, MAX_COUNT)
+
+        return [one for one in await lost.everything(read) if translate.is_same_destination(one, wanted)]
+
         fields, conflict = translate.DESTINATION_FIELDS, "DESTINATION_ALREADY_EXISTS"
         try:
             made = await self._call(wire.CREATE_DESTINATION, json=body, fields=fields, conflict=conflict)
@@ -227,6 +236,21 @@ class SegmentAdapter(Adapter[SegmentSettings]):
             return planned
         name, fields = names.destination(self.connection, destination_id), translate.SUBSCRIPTION_FIELDS
         try:
+    async def find_subscriptions(
+        self, destination_id: str, wanted: Subscription, *, sent_at_s: float
+    ) -> list[Subscription]:
+        if not wanted.display_name:
+            raise self._no("find_subscriptions")
+
+        async def read(cursor: str) -> Page[Subscription]:
+            return await self.list_subscriptions(destination_id, ListQuery(), cursor, MAX_COUNT)
+
+        try:
+            found = await lost.everything(read)
+        except NotFound:
+            return []  # A destination that is not there has none, and gets none.
+        return [one for one in found if translate.is_same_subscription(one, wanted)]
+
             made = await self._call(
                 wire.CREATE_SUBSCRIPTION, *_ids(destination_id), json=body, resource=name, fields=fields, full=True
             )
@@ -288,9 +312,13 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         if owner != self.connection:
             return Page([])
         return await self._syncs(destination_id, cursor, size, full=query.full)
+            if through:
+                return [through]
 
-    async def _syncs(self, destination_id: str, cursor: str, size: int, *, full: bool = False) -> Page[ExportJob]:
-        """Return the syncs of all subscriptions of a destination, newest first."""
+    async def _syncs(
+        self, destination_id: str, cursor: str, size: int, *, through: newest.Ids = (), full: bool = False
+    ) -> Page[ExportJob]:
+        """Return the syncs of all subscriptions of a destination, or *through* one of them, newest first."""
         count = str(min(max(size, MIN_SYNCS), MAX_COUNT))
 
         async def lists() -> Sequence[newest.Ids]:
@@ -315,6 +343,24 @@ class SegmentAdapter(Adapter[SegmentSettings]):
                 if not cursor:
                     raise
                 return Page([])  # The subscription was there when the walk began.
+    async def find_export_jobs(self, wanted: ExportJob, *, marker: str, sent_at_s: float) -> list[ExportJob]:
+        destination_id, subscription_id = translate.through(self.connection, wanted)
+        try:
+            subscription = await self._subscription(destination_id, subscription_id)
+        except NotFound:
+            return []  # Through a subscription that is not there nothing runs, and nothing starts.
+        model_id = wanted.segment.model_id or subscription.model_id or ""
+        through = (*_ids(destination_id), subscription.id, model_id)
+
+        async def read(cursor: str) -> Page[ExportJob]:
+            return await self._syncs(destination_id, cursor, MAX_COUNT, through=through)
+
+        jobs = await lost.newest(read, lost.created, sent_at_s)
+        found = [job for job in jobs if lost.is_since(lost.created(job), sent_at_s)]
+        if found and translate.is_scheduled(subscription):
+            raise self._no("find_export_jobs")  # They look the same as those that the schedule starts.
+        return found
+
             return Page([(ids, row) for row in found.rows], _next(found))
 
         page = await newest.read(

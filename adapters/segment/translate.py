@@ -15,7 +15,7 @@ from adapters.errors import Fault, Violation, invalid_field
 from adapters.secrets import MASK, redact, restore, scrub
 from adapters.segment import wire
 from adapters.states import FINAL, lookup
-from adapters.wellknown import failure, plain, struct, timestamp
+from adapters.wellknown import failure, plain, show, struct, timestamp
 from audiencegateway.v1.destinations_pb2 import (
     DeliveryMetric,
     Destination,
@@ -144,7 +144,7 @@ def destination(connection: str, source: wire.Destination) -> Destination:
     )
     if source.extras or source.metadata.extras:
         metadata = {"id": source.metadata.id, **source.metadata.extras}
-        message.vendor_extras.CopyFrom(struct(redact({**source.extras, "metadata": metadata})))
+        show(message.vendor_extras, {**source.extras, "metadata": metadata})
     return message
 
 
@@ -170,6 +170,16 @@ def new_destination(wanted: Destination) -> tuple[wire.Json, Destination]:
         segment=config,
     )
     return body | ({"name": wanted.display_name} if wanted.display_name else {}), discreet(planned)
+
+
+def is_same_destination(one: Destination, wanted: Destination) -> bool:
+    """Tell whether a destination is the one that was to be made, by what nothing changes at once and Segment keeps."""
+    here, there = one.segment, wanted.segment
+    return (one.display_name, here.source_id, here.metadata_id) == (
+        wanted.display_name,
+        there.source_id,
+        there.metadata_id,
+    )
 
 
 def destination_patch(
@@ -256,7 +266,7 @@ def subscription(connection: str, destination_id: str, source: wire.Subscription
         config = None if schedule.config is None else struct(_shown(schedule.config))
         message.segment.schedule.CopyFrom(SegmentSyncSchedule(strategy=schedule.strategy, config=config))
     if source.extras:
-        message.vendor_extras.CopyFrom(struct(redact(source.extras)))
+        show(message.vendor_extras, source.extras)
     return message
 
 
@@ -283,6 +293,21 @@ def new_subscription(wanted: Subscription) -> tuple[wire.Json, Subscription]:
     }
     planned = Subscription(display_name=wanted.display_name, disabled=wanted.disabled, segment=config)
     return body | {key: value for key, value in optional.items() if value}, discreet(planned)
+
+
+def is_same_subscription(one: Subscription, wanted: Subscription) -> bool:
+    """Tell the same of two subscriptions of one destination."""
+    here, there = one.segment, wanted.segment
+    return (one.display_name, here.action_id, here.model_id) == (
+        wanted.display_name,
+        there.action_id,
+        there.model_id,
+    )
+
+
+def is_scheduled(source: wire.Subscription) -> bool:
+    """Tell whether syncs start by themselves."""
+    return source.schedule is not None and source.schedule.strategy.upper() != "MANUAL"
 
 
 def subscription_patch(
@@ -413,7 +438,7 @@ def _extend(message: ExportJob, source: wire.Sync, codes: Sequence[str]) -> None
         return
     phases = {"extractPhase": source.extract_phase, "loadPhase": source.load_phase}
     shown = source.extras | {name: phase.extras for name, phase in phases.items() if phase and phase.extras}
-    message.vendor_extras.CopyFrom(struct(redact(shown | ({"errorCodes": list(codes)} if codes else {}))))
+    show(message.vendor_extras, shown | ({"errorCodes": list(codes)} if codes else {}))
 
 
 # Settings.
