@@ -18,6 +18,8 @@ class Call:
     """True once a write has been handed to the vendor, whatever came of it."""
     before_write: Callable[[], Awaitable[None]] | None = None
     """Awaited before the first byte of the first write; nothing is sent where it raises."""
+    polling: bool = False
+    """True where it only looks how a followed job is: such calls have places of their own."""
     accepted: bool = False
     """True once the vendor has taken a write that must not be sent twice, whatever follows."""
     vendor_calls: int = 0
@@ -25,9 +27,10 @@ class Call:
     vendor_s: float = 0.0
     """Seconds spent waiting for the vendor."""
 
-    def ends_at(self) -> float | None:
-        """Return the deadline that counts now."""
-        return self.write_deadline if self.written and self.write_deadline is not None else self.deadline
+    def ends_at(self, *, write: bool = False) -> float | None:
+        """Return the deadline that counts now, or once a *write* is handed over."""
+        late = (write or self.written) and self.write_deadline is not None
+        return self.write_deadline if late else self.deadline
 
 
 CURRENT: ContextVar[Call | None] = ContextVar("call", default=None)

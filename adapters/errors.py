@@ -20,6 +20,7 @@ ApiError
     ├── TooLarge            413
     ├── RateLimited         425, 429
     ├── Unavailable         nothing was sent; or 5xx, 408, a reset, where sending again is safe
+    │   └── CircuitOpen     nothing was sent: the vendor has failed too often
     ├── TimedOut            no answer to a read in time
     ├── OutcomeUnknown      a write was sent that must not be sent again, and its answer was lost
     ├── DownloadInterrupted the body of a download broke off
@@ -149,6 +150,8 @@ class VendorError(ApiError):
 
     vendor: str = ""
     connection: str = ""
+    hurried: bool = False
+    """True where the caller's time was the limit: another call might have got an answer."""
 
     def __init__(
         self,
@@ -226,6 +229,12 @@ class Unavailable(VendorError):
     """The vendor can't be reached or fails, and sending again is safe."""
 
     reason = "VENDOR_UNAVAILABLE"
+
+
+class CircuitOpen(Unavailable):
+    """Nothing was sent, since the vendor has failed too often; the wait is until a call is let through."""
+
+    reason = "VENDOR_CIRCUIT_OPEN"
 
 
 class TimedOut(VendorError):

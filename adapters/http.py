@@ -6,10 +6,9 @@ elsewhere. Bodies are asked for as they are (identity), read up to a limit, and 
 """
 
 import asyncio
-import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
@@ -20,11 +19,11 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from adapters import calls, names, streams
+from adapters.attempts import LOST, Ask, Attempts, Once, losses
 from adapters.auth import Auth
 from adapters.body import Body, File
 from adapters.errors import (
     Conflict,
-    CredentialsRejected,
     Fault,
     NotFound,
     PermissionMissing,
@@ -32,13 +31,14 @@ from adapters.errors import (
     VendorError,
     invalid_field,
 )
+from adapters.flights import Flight
 from adapters.limits import Pace
-from adapters.retry import LOSSES, Loss, Retry, again, delay_s, kind_of_answer, retry_after_s
+from adapters.rates import READS, WRITES
+from adapters.retry import Retry, believed_s, kind_of_answer, retry_after_s
 from adapters.secrets import scrub
 from adapters.streams import Stream
 from adapters.transport import Transport
 
-LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 V = TypeVar("V", bound=VendorError)
 Query = Sequence[tuple[str, str]]
@@ -47,13 +47,8 @@ ReadFault = Callable[[int, Mapping[str, str], bytes], Fault]
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_VENDOR_MESSAGE_CHARS = 256
-ANSWER_MARGIN_S = 0.05
-"""What a call keeps back of its deadline, so that the caller hears the reason and not only its own clock."""
 UPLOAD_BYTES = 1024 * 1024
 """A longer body has no end of its own: it may take as long as it is taken, piece after piece."""
-_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_LOST = (aiohttp.ClientError, OSError)
-"""What ends an attempt without an answer; TimeoutError is an OSError."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ENCODER = msgspec.json.Encoder()
 
@@ -95,6 +90,8 @@ class Http:
         self._base = base_url.rstrip("/") + "/"
         self._read_fault = read_fault
         self._headers = {**(headers or {})}
+        self._attempts = Attempts(transport, auth)
+        self._flights: dict[tuple[object, ...], Flight[Answer]] = {}
 
     async def get(
         self,
@@ -126,14 +123,17 @@ class Http:
         conflict: str | None = None,
         permission: str = "",
         pace: Pace | None = None,
+        kind: str = "",
     ) -> Answer:
         """Send one call, again as its retry class allows, and return the 2xx answer.
 
         *conflict* is the reason that a 409 stands for, *permission* what a 403 misses, in the vendor's words. A call
-        that *pace* has no turn for waits as if the vendor had asked for it.
+        that *pace* has no turn for waits as if the vendor had asked for it. *kind* is what the vendor's limits count it
+        as, where that is not just a read or a write. A GET that is the same as one under way shares its answer.
 
         Raises:
             VendorError: As `adapters.errors` draws it.
+            Overloaded: Too many calls of this connection are under way.
         """
         if json is not msgspec.UNSET:
             body = _ENCODER.encode(json)
@@ -147,7 +147,7 @@ class Http:
             # Of a write that must not be sent twice it counts whether it left whole, an empty body too.
             sent = None if body is None and retry is not Retry.ONCE else Body(body or b"", idle_s=timeouts.idle_s)
             total_s = left_s if upload or retry is Retry.ONCE else min(left_s, timeouts.attempt_s)
-            with self._losses(retry, sent):
+            with losses(self.transport, retry, sent):
                 async with session.request(
                     method,
                     url,
@@ -162,7 +162,20 @@ class Http:
             accepted = sent is None or sent.whole
             raise self._refusal(answer, retry if accepted else Retry.READ, resource, conflict, permission)
 
-        return await self._attempts(once, retry, math.inf if upload else timeouts.operation_s, pace)
+        transport = self.transport
+        operation_s = math.inf if upload else timeouts.operation_s
+        deadline = self._attempts.deadline(retry, operation_s)
+        places = transport.polling if calls.current().polling else transport.places
+        reads = retry is Retry.READ
+        ask = Ask(retry, operation_s, kind or (READS if reads else WRITES), places, pace=pace)
+        if reads and method == "GET":
+            given = tuple(headers.items()) if headers else ()
+            return await self._shared(once, ask, deadline, url, given, resource, conflict, permission)
+        transport.writes += not reads
+        try:
+            return await self._attempts.run(once, ask, deadline)
+        finally:
+            transport.writes += not reads
 
     def decode(self, answer: Answer, reply: type[T]) -> T:
         """Return the body of *answer* as a wire type.
@@ -198,7 +211,7 @@ class Http:
         timeouts = self.transport.timeouts
 
         async def once(given: Mapping[str, str], left_s: float) -> aiohttp.ClientResponse:
-            with self._losses(Retry.READ):
+            with losses(self.transport, Retry.READ):
                 # Not `total`: once it has begun, a download ends by its own idle time alone.
                 async with asyncio.timeout(left_s):
                     response = await self.transport.pooled.get(
@@ -215,12 +228,15 @@ class Http:
                 raise invalid_field("read_offset", "beyond the end of the file")
             raise self._refusal(answer, Retry.READ, resource, conflict, permission)
 
-        response = await self._attempts(once, Retry.READ, timeouts.operation_s)
+        places = self.transport.downloads
+        ask = Ask(Retry.READ, timeouts.operation_s, READS, places, stays=True)
+        response = await self._attempts.run(once, ask, self._attempts.deadline(Retry.READ, timeouts.operation_s))
         try:
             yield streams.stream(self.transport, response, offset)
         finally:
             # Not release(): a reader that stopped early must not leave the vendor sending.
             response.close()
+            places.give_back()
 
     def named(self, error: V) -> V:
         """Return *error* with the vendor and the connection on it."""
@@ -251,72 +267,32 @@ class Http:
             ceil_threshold=math.inf,
         )
 
-    async def _attempts(
-        self,
-        once: Callable[[Mapping[str, str], float], Awaitable[T]],
-        retry: Retry,
-        operation_s: float,
-        pace: Pace | None = None,
-    ) -> T:
-        transport = self.transport
+    async def _shared(self, once: Once[Answer], ask: Ask, deadline: float, *what: object) -> Answer:
+        """Make a read, unless *what* it asks for is just being read: then wait for that."""
         clock = asyncio.get_running_loop().time
-        call = calls.current()
-        if retry is not Retry.READ and not call.written:
-            if call.before_write is not None:
-                await call.before_write()
-            call.written = True
-        ends_at = call.ends_at()
-        deadline = clock() + operation_s
-        if ends_at is not None:
-            deadline = min(deadline, ends_at - ANSWER_MARGIN_S)
-        attempt, renewed = 0, False
-        while True:
-            given = await self._in_time(self.auth.headers(), deadline)
+        # What was read before a write is old, so nobody joins it after the write.
+        while flight := self._flights.get(key := (self.transport.writes, *what)):
             started = clock()
-            if started >= deadline:
-                raise self._lost(Loss.TIMEOUT, Retry.READ, "no time left")
-            attempt += 1
             try:
-                if pace is not None:
-                    pace.take()
-                call.vendor_calls += 1
-                answer = await once(given, deadline - started)
-                call.accepted = call.accepted or retry is Retry.ONCE
-                return answer
-            except CredentialsRejected:
-                if renewed or not await self._in_time(self.auth.renew(given), deadline):
-                    raise
-                renewed = True
-            except VendorError as error:
-                wait_s = delay_s(transport.policy, self.named(error), attempt, transport.jitter())
-                if attempt >= transport.policy.attempts or not again(error, retry) or clock() + wait_s >= deadline:
-                    raise
-                LOG.info("connection %s: attempt %d failed: %s", transport.connection, attempt, error.reason)
-                await transport.sleep(wait_s)
+                shared = await flight.follow(deadline)
             finally:
-                call.vendor_s += clock() - started
-
-    async def _in_time(self, credentials: Awaitable[T], deadline: float) -> T:
+                calls.current().vendor_s += clock() - started
+            if shared is not None:
+                return shared
+            if clock() >= deadline:
+                raise self._attempts.late("no answer to the same call of another caller in time")
+        flight = self._flights[key] = Flight()
+        outcome: Answer | VendorError | None = None
         try:
-            async with asyncio.timeout_at(deadline):
-                return await credentials
-        except TimeoutError:
-            raise self._lost(Loss.TIMEOUT, Retry.READ, "no token in time") from None
-
-    @contextmanager
-    def _losses(self, retry: Retry, sent: Body | None = None) -> Iterator[None]:
-        """Name what ends an attempt without an answer, given its body."""
-        try:
-            yield
-        except _LOST as error:
-            if isinstance(error, _NOT_SENT) or (sent is not None and not sent.whole):
-                loss = Loss.NOT_SENT
-            else:
-                loss = Loss.TIMEOUT if isinstance(error, TimeoutError) else Loss.BROKEN
-            raise self._lost(loss, retry, type(error).__name__) from None
-
-    def _lost(self, loss: Loss, retry: Retry, why: str) -> VendorError:
-        return self.named(LOSSES[loss][retry](f"{self.transport.vendor}: {loss.value} ({why})"))
+            outcome = answer = await self._attempts.run(once, ask, deadline)
+        except VendorError as error:
+            # Others may have more time than this one had.
+            outcome = None if error.hurried else error
+            raise
+        finally:
+            del self._flights[key]
+            flight.end(outcome)
+        return answer
 
     async def _read(self, response: aiohttp.ClientResponse) -> Answer:
         chunks: list[bytes] = []
@@ -328,7 +304,7 @@ class Http:
                     message = f"{self.transport.vendor} answered with more than {MAX_ANSWER_BYTES} bytes"
                     raise self.named(ProtocolViolation(message, fault=Fault(http_status=response.status)))
                 chunks.append(chunk)
-        except (*_LOST, ProtocolViolation):
+        except (*LOST, ProtocolViolation):
             # Of a refusal the status line says enough, and what there is of the body may say more.
             if response.status < 300:  # noqa: PLR2004 - 2xx
                 raise
@@ -343,6 +319,8 @@ class Http:
             # The page of a proxy, say: the status line has to do.
             fault = Fault()
         wait_s = fault.retry_after_s
+        if wait_s is None:
+            wait_s = retry_after_s(answer.headers, self.transport.now())
         fault = replace(
             fault,
             http_status=answer.status,
@@ -350,7 +328,7 @@ class Http:
             message=self._shown(fault.message),
             request_id=fault.request_id[:MAX_VENDOR_MESSAGE_CHARS],
             fields=tuple((path, self._shown(text)) for path, text in fault.fields),
-            retry_after_s=retry_after_s(answer.headers, self.transport.now()) if wait_s is None else wait_s,
+            retry_after_s=believed_s(wait_s, self.transport.policy.retry_after_max_s),
         )
         kind = fault.kind or kind_of_answer(answer.status, retry)
         if kind is NotFound:

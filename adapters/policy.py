@@ -8,16 +8,18 @@ class Policy:
     """How a connection goes about its vendor. Every number may be set for each connection; these are the defaults."""
 
     concurrency: int = 16
-    """HTTP calls under way at once, at least 1; a download counts until its reader is through."""
+    """HTTP calls under way at once, at least 1."""
     polling_concurrency: int = 4
     """HTTP calls of pollers, who look how followed jobs are; at least 1. Apart, so that waits never starve writes."""
+    download_concurrency: int = 8
+    """Downloads under way at once, at least 1. Apart: they last as long as their readers like."""
     queue: int = 64
-    """Calls that may wait for their turn, of pollers so many again; one more is refused. 0: none waits."""
+    """Calls that may wait for a place, of each of the three kinds; one more is refused. 0: none waits."""
     queue_share: float = 0.25
-    """How much of the time that a call has left it may wait for its turn, above 0 up to 1."""
+    """How much of the time that a call has left it may wait for a place, above 0 up to 1."""
 
     attempts: int = 3
-    """Of one call, the first included, at least 1; the one more with renewed credentials is not counted."""
+    """Of one call, the first included, at least 1."""
     backoff_base_s: float = 0.1
     """Before the second attempt at most, in seconds; doubles from attempt to attempt."""
     throttle_base_s: float = 1.0

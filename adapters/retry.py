@@ -3,6 +3,7 @@
 The class of a call is the adapter's to declare; the rest follows from what is certain about the failure.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC
@@ -70,6 +71,35 @@ def until_s(text: str, now_s: float) -> float | None:
         return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now_s)
     except (ValueError, OverflowError):
         return None
+
+
+def believed_s(wait_s: float | None, max_s: float) -> float | None:
+    """Return the wait that a vendor asks for, as far as it is believed; None for what is no number."""
+    return None if wait_s is None or math.isnan(wait_s) else min(max(0.0, wait_s), max_s)
+
+
+class Budget:
+    """What all calls of a connection have together for attempts after the first.
+
+    So a vendor that fails all the time gets a tenth more calls, not twice as many more.
+    """
+
+    __slots__ = ("_policy", "tokens")
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.tokens = policy.retry_tokens
+
+    def spend(self) -> bool:
+        """Take what one more attempt costs; say whether there was enough."""
+        enough = self.tokens >= self._policy.retry_cost
+        if enough:
+            self.tokens -= self._policy.retry_cost
+        return enough
+
+    def refund(self) -> None:
+        """Give back what a call is worth that succeeded."""
+        self.tokens = min(self._policy.retry_tokens, self.tokens + self._policy.success_refund)
 
 
 def delay_s(policy: Policy, error: VendorError, attempt: int, jitter: float) -> float:

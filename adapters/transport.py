@@ -10,8 +10,12 @@ from typing import TypeVar
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
+from adapters.breaker import Breaker
 from adapters.errors import VendorError
+from adapters.places import Places
 from adapters.policy import Policy
+from adapters.rates import Rates
+from adapters.retry import Budget
 
 V = TypeVar("V", bound=VendorError)
 
@@ -30,7 +34,9 @@ class Timeouts:
 
 
 class Transport:
-    """The two connection pools of one connection, its timeouts and its clocks.
+    """The two connection pools of one connection, its timeouts and clocks, and what all its calls share.
+
+    Nothing here is shared with another connection: a vendor that hangs takes no place of another's.
 
     Make it inside a running event loop; close it when the connection is no longer used.
     """
@@ -58,6 +64,16 @@ class Transport:
         """Seconds since some moment; never goes back."""
         self.sleep = sleep
         self.jitter = jitter
+        self.places = Places(self.policy.concurrency, self.policy.queue)
+        self.polling = Places(self.policy.polling_concurrency, self.policy.queue)
+        """Those of pollers."""
+        self.downloads = Places(self.policy.download_concurrency, self.policy.queue)
+        """Those of downloads, which last as long as their readers like."""
+        self.breaker = Breaker(connection, self.policy, clock=clock, now=now)
+        self.budget = Budget(self.policy)
+        self.rates: Rates | None = None
+        self.writes = 0
+        """Goes up whenever a write begins or ends: what was read before is old."""
         self.pooled = self._session(
             aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30, resolver=resolver)
         )
@@ -83,6 +99,11 @@ class Transport:
         error.vendor = self.vendor
         error.connection = self.connection
         return error
+
+    def reset(self) -> None:
+        """Forget what calls came to: nothing is suspended, and every attempt may be made."""
+        self.breaker.reset()
+        self.budget = Budget(self.policy)
 
     async def close(self) -> None:
         """Close both pools."""

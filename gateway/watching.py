@@ -14,7 +14,8 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from adapters.errors import RateLimited, TimedOut, Unavailable
+from adapters import calls
+from adapters.errors import Overloaded, RateLimited, TimedOut, Unavailable
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, WatchExportJobResponse
 from gateway import etags
 
@@ -32,7 +33,7 @@ SLOWING = 1.5
 """How much longer a quiet interval is than the one before it."""
 SPREAD = 0.1
 """By how much of itself an interval varies, so that many jobs are not asked for at once."""
-PASSING = (Unavailable, TimedOut, RateLimited)
+PASSING = (Unavailable, TimedOut, RateLimited, Overloaded)
 """Failures that a watcher is not told of for a while."""
 TOLERANCE_S = 60.0
 
@@ -135,7 +136,8 @@ class Poller:
 
     async def _look(self) -> None:
         try:
-            job = await self._get()
+            with calls.serving(calls.Call(polling=True)):
+                job = await self._get()
         except PASSING as error:
             self._failing_since = self._failing_since or self._clock()
             if not self.changes or self._clock() - self._failing_since >= TOLERANCE_S:

@@ -291,6 +291,7 @@ async def test_every_status_is_the_error_that_the_contract_says(serve: Serve, di
     line = dial((await serve(echo)).url, policy=ONCE_ONLY)
     found: dict[int, type[VendorError]] = {}
     for status in range(400, 600):
+        line.transport.reset()
         with pytest.raises(VendorError) as caught:
             await line.http.send("POST", str(status), retry=retry)
         found[status] = type(caught.value)

@@ -62,6 +62,7 @@ async def test_a_look_up_that_takes_for_ever_is_cut_by_the_connect_timeout(
     line = dial("http://slow.invalid", timeouts=Timeouts(connect_s=0.02))
     with pytest.raises(Unavailable, match="not sent"):
         await send(line.http, retry)
+    line.transport.reset()
     with pytest.raises(Unavailable, match="not sent"):
         async with line.http.stream("x"):
             raise AssertionError
