@@ -34,8 +34,8 @@ from adapters.retry import Retry
 from adapters.secrets import Secret
 from adapters.states import FINAL
 from adapters.transport import Transport
-from audiencegateway.v1.connections_pb2 import CheckConnectionResponse
 from adapters.wellknown import instant
+from audiencegateway.v1.connections_pb2 import CheckConnectionResponse
 from audiencegateway.v1.destinations_pb2 import Destination
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, LogEntry
 from audiencegateway.v1.vendor_config_pb2 import AdobeExportSpec
@@ -166,18 +166,6 @@ class AdobeAdapter(Adapter[AdobeSettings]):
 
     async def create_destination(self, destination: Destination, *, validate_only: bool) -> Destination:
         body, conflict = translate.dataset(destination), "DESTINATION_ALREADY_EXISTS"
-    async def find_destinations(self, wanted: Destination, *, sent_at_s: float) -> list[Destination]:
-        terms = (Term("display_name", "=", wanted.display_name),)
-        query = ListQuery(terms=terms, order_by="create_time", descending=True)
-
-        async def read(cursor: str) -> Page[Destination]:
-            return await self.list_destinations(query, cursor, MAX_LIMIT)
-
-        found = await lost.newest(read, lost.created, sent_at_s)
-        # Not the rest of it: Adobe adds tags of its own.
-        named = [one for one in found if one.display_name == wanted.display_name]
-        return [one for one in named if lost.is_since(lost.created(one), sent_at_s)]
-
         planned = msgspec.convert(body, wire.Dataset)
         if validate_only:
             # Nothing comes of it, so that it may be sent again.
@@ -189,6 +177,18 @@ class AdobeAdapter(Adapter[AdobeSettings]):
         if not dataset_id:
             raise self.catalog.named(ProtocolViolation("Adobe made a dataset and did not say which"))
         return await self._as_written(self._destination(dataset_id, planned))
+
+    async def find_destinations(self, wanted: Destination, *, sent_at_s: float) -> list[Destination]:
+        terms = (Term("display_name", "=", wanted.display_name),)
+        query = ListQuery(terms=terms, order_by="create_time", descending=True)
+
+        async def read(cursor: str) -> Page[Destination]:
+            return await self.list_destinations(query, cursor, MAX_LIMIT)
+
+        found = await lost.newest(read, lost.created, sent_at_s)
+        # Not the rest of it: Adobe adds tags of its own.
+        named = [one for one in found if one.display_name == wanted.display_name]
+        return [one for one in named if lost.is_since(lost.created(one), sent_at_s)]
 
     async def update_destination(self, destination_id: str, edit: Edit[Destination]) -> Destination:
         (dataset_id, present), etag = await self._row(destination_id)
@@ -248,10 +248,6 @@ class AdobeAdapter(Adapter[AdobeSettings]):
             page = await self.list_export_jobs(ListQuery(), cursor, MAX_LIMIT)
             for job in page.items:
                 if job.state not in FINAL and job.destination in waiting:
-        page = await self._jobs(cursor, size, status=status, full=query.full)
-        return Page([translate.export_job(self.connection, job) for job in page.items], page.next_cursor)
-
-    async def _jobs(self, cursor: str, size: int, *, status: str | None = None, full: bool = False) -> Page[wire.Job]:
                     waiting.pop(job.destination).running_export_job = job.name
             cursor = page.next_cursor
             if not cursor:
@@ -264,6 +260,10 @@ class AdobeAdapter(Adapter[AdobeSettings]):
 
     async def list_export_jobs(self, query: ListQuery, cursor: str, size: int) -> Page[ExportJob]:
         status = translate.LISTED_STATUSES.get(query.fixed("state") or "")
+        page = await self._jobs(cursor, size, status=status, full=query.full)
+        return Page([translate.export_job(self.connection, job) for job in page.items], page.next_cursor)
+
+    async def _jobs(self, cursor: str, size: int, *, status: str | None = None, full: bool = False) -> Page[wire.Job]:
         optional = [(name, text) for name, text in (("offset", cursor), ("status", status)) if text]
         part = [("limit", str(min(size, MAX_LIMIT))), *optional]
         page = await self._call(wire.LIST_JOBS, query=part, full=full)
@@ -277,6 +277,18 @@ class AdobeAdapter(Adapter[AdobeSettings]):
 
     async def create_export_job(self, export_job: ExportJob, *, marker: str, validate_only: bool) -> ExportJob:
         body = translate.run(self.connection, export_job)
+        if validate_only:
+            return translate.planned(self.connection, body)
+        mark = {"x-request-id": marker} if marker and self.settings.mark_exports else None
+        try:
+            source = await self._call(wire.CREATE_JOB, json=body, headers=mark)
+        except (Rejected, NotFound, Conflict) as error:
+            await self._blame_destination(export_job.destination)
+            if isinstance(error, NotFound):
+                raise self._no_audience(error) from error
+            raise
+        return translate.export_job(self.connection, translate.completed(source, body))
+
     async def find_export_jobs(self, wanted: ExportJob, *, marker: str, sent_at_s: float) -> list[ExportJob]:
         async def read(cursor: str) -> Page[wire.Job]:
             return await self._jobs(cursor, MAX_LIMIT, full=True)  # The mark is not modelled.
@@ -292,18 +304,6 @@ class AdobeAdapter(Adapter[AdobeSettings]):
         for row in rows:
             row.extras = {}
         return [translate.export_job(self.connection, row) for row in rows]
-
-        if validate_only:
-            return translate.planned(self.connection, body)
-        mark = {"x-request-id": marker} if marker and self.settings.mark_exports else None
-        try:
-            source = await self._call(wire.CREATE_JOB, json=body, headers=mark)
-        except (Rejected, NotFound, Conflict) as error:
-            await self._blame_destination(export_job.destination)
-            if isinstance(error, NotFound):
-                raise self._no_audience(error) from error
-            raise
-        return translate.export_job(self.connection, translate.completed(source, body))
 
     async def _blame_destination(self, name: str) -> None:
         """Raise what a refused job does not say for certain: that its destination is not there, or is none."""

@@ -25,8 +25,8 @@ from adapters.errors import (
     PermissionMissing,
     Precondition,
     ProtocolViolation,
-    Unavailable,
     Rejected,
+    Unavailable,
 )
 from adapters.extras import keep
 from adapters.http import Answer, Http, Query, route
@@ -114,14 +114,6 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         destination = translate.destination(self.connection, await self._import(destination_id, full=full))
         if full:
             await self._add_running_job(destination)
-    async def find_destinations(self, wanted: Destination, *, sent_at_s: float) -> list[Destination]:
-        async def read(cursor: str) -> Page[wire.Import]:
-            return await self._imports(cursor, MAX_RESULTS)
-
-        body, found = translate.new_import(wanted), await lost.everything(read)
-        same = [row for row in found if (row.name, row.mime_type) == (body["name"], body["mime_type"])]
-        return [translate.destination(self.connection, row) for row in same]
-
         return destination
 
     async def create_destination(self, destination: Destination, *, validate_only: bool) -> Destination:
@@ -129,6 +121,14 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         if validate_only:
             return translate.planned(self.settings.datamart_id, body)
         return translate.destination(self.connection, (await self._call(wire.CREATE_IMPORT, json=body)).data)
+
+    async def find_destinations(self, wanted: Destination, *, sent_at_s: float) -> list[Destination]:
+        async def read(cursor: str) -> Page[wire.Import]:
+            return await self._imports(cursor, MAX_RESULTS)
+
+        body, found = translate.new_import(wanted), await lost.everything(read)
+        same = [row for row in found if (row.name, row.mime_type) == (body["name"], body["mime_type"])]
+        return [translate.destination(self.connection, row) for row in same]
 
     async def update_destination(self, destination_id: str, edit: Edit[Destination]) -> Destination:
         # With what is not modelled, since PUT may take what is not there for what is to go.
@@ -251,6 +251,14 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         while True:
             page = await self._stretch(
                 wire.LIST_EXECUTIONS, offset, MAX_RESULTS, import_id, resource=resource, full=full
+            )
+            for row in page.items:
+                if str(row.id) == execution_id:
+                    return row
+            if not page.next_cursor:
+                raise self.http.missing(resource)
+            offset = int(page.next_cursor)
+
     async def find_export_jobs(self, wanted: ExportJob, *, marker: str, sent_at_s: float) -> list[ExportJob]:
         if not self.settings.mark_files or not marker:
             raise self._no("find_export_jobs")
@@ -270,14 +278,6 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
                 Unavailable("mediarithmics does not say yet how the files of its executions are called")
             )
         return found
-
-            )
-            for row in page.items:
-                if str(row.id) == execution_id:
-                    return row
-            if not page.next_cursor:
-                raise self.http.missing(resource)
-            offset = int(page.next_cursor)
 
     async def cancel_export_job(self, export_job_id: str) -> ExportJob:
         ids, name = _job_ids(export_job_id), names.export_job(self.connection, export_job_id)

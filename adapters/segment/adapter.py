@@ -143,6 +143,14 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         body, planned = translate.new_destination(destination)
         if validate_only:
             return planned
+        fields, conflict = translate.DESTINATION_FIELDS, "DESTINATION_ALREADY_EXISTS"
+        try:
+            made = await self._call(wire.CREATE_DESTINATION, json=body, fields=fields, conflict=conflict)
+        except NotFound as error:
+            text = "names a source or a catalog entry that Segment does not have"
+            raise self._refused(error, "destination.segment", text) from error
+        return translate.destination(self.connection, made.destination)
+
     async def find_destinations(self, wanted: Destination, *, sent_at_s: float) -> list[Destination]:
         if not wanted.display_name:
             raise self._no("find_destinations")
@@ -151,14 +159,6 @@ class SegmentAdapter(Adapter[SegmentSettings]):
             return await self.list_destinations(ListQuery(), cursor, MAX_COUNT)
 
         return [one for one in await lost.everything(read) if translate.is_same_destination(one, wanted)]
-
-        fields, conflict = translate.DESTINATION_FIELDS, "DESTINATION_ALREADY_EXISTS"
-        try:
-            made = await self._call(wire.CREATE_DESTINATION, json=body, fields=fields, conflict=conflict)
-        except NotFound as error:
-            text = "names a source or a catalog entry that Segment does not have"
-            raise self._refused(error, "destination.segment", text) from error
-        return translate.destination(self.connection, made.destination)
 
     async def update_destination(self, destination_id: str, edit: Edit[Destination]) -> Destination:
         present = await self._destination(destination_id)
@@ -236,6 +236,14 @@ class SegmentAdapter(Adapter[SegmentSettings]):
             return planned
         name, fields = names.destination(self.connection, destination_id), translate.SUBSCRIPTION_FIELDS
         try:
+            made = await self._call(
+                wire.CREATE_SUBSCRIPTION, *_ids(destination_id), json=body, resource=name, fields=fields, full=True
+            )
+        except NotFound as error:
+            await self._destination(destination_id)
+            raise self._no_model(error) from error
+        return translate.subscription(self.connection, destination_id, made.subscription)
+
     async def find_subscriptions(
         self, destination_id: str, wanted: Subscription, *, sent_at_s: float
     ) -> list[Subscription]:
@@ -250,14 +258,6 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         except NotFound:
             return []  # A destination that is not there has none, and gets none.
         return [one for one in found if translate.is_same_subscription(one, wanted)]
-
-            made = await self._call(
-                wire.CREATE_SUBSCRIPTION, *_ids(destination_id), json=body, resource=name, fields=fields, full=True
-            )
-        except NotFound as error:
-            await self._destination(destination_id)
-            raise self._no_model(error) from error
-        return translate.subscription(self.connection, destination_id, made.subscription)
 
     async def update_subscription(
         self, destination_id: str, subscription_id: str, edit: Edit[Subscription]
@@ -312,8 +312,6 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         if owner != self.connection:
             return Page([])
         return await self._syncs(destination_id, cursor, size, full=query.full)
-            if through:
-                return [through]
 
     async def _syncs(
         self, destination_id: str, cursor: str, size: int, *, through: newest.Ids = (), full: bool = False
@@ -322,6 +320,8 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         count = str(min(max(size, MIN_SYNCS), MAX_COUNT))
 
         async def lists() -> Sequence[newest.Ids]:
+            if through:
+                return [through]
             (vendor_id,), at = _ids(destination_id), ""
             found: list[wire.Subscription] = []
             while True:
@@ -343,6 +343,14 @@ class SegmentAdapter(Adapter[SegmentSettings]):
                 if not cursor:
                     raise
                 return Page([])  # The subscription was there when the walk began.
+            return Page([(ids, row) for row in found.rows], _next(found))
+
+        page = await newest.read(
+            fetch, lists, cursor, size, when=lambda row: translate.start_ns(row[1]), key=lambda row: row[1].sync_id
+        )
+        jobs = [translate.export_job(self.connection, (*ids, row.sync_id), row) for ids, row in page.items]
+        return Page(jobs, page.next_cursor)
+
     async def find_export_jobs(self, wanted: ExportJob, *, marker: str, sent_at_s: float) -> list[ExportJob]:
         destination_id, subscription_id = translate.through(self.connection, wanted)
         try:
@@ -360,14 +368,6 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         if found and translate.is_scheduled(subscription):
             raise self._no("find_export_jobs")  # They look the same as those that the schedule starts.
         return found
-
-            return Page([(ids, row) for row in found.rows], _next(found))
-
-        page = await newest.read(
-            fetch, lists, cursor, size, when=lambda row: translate.start_ns(row[1]), key=lambda row: row[1].sync_id
-        )
-        jobs = [translate.export_job(self.connection, (*ids, row.sync_id), row) for ids, row in page.items]
-        return Page(jobs, page.next_cursor)
 
     async def get_export_job(self, export_job_id: str, *, full: bool = False) -> ExportJob:
         ids, name = _job_ids(export_job_id), names.export_job(self.connection, export_job_id)
