@@ -5,7 +5,7 @@ Ids given to verbs are those of the API: `adapters.names.split_id` turns them in
 no verbs and no capability: the ledger asks them what became of a write whose answer was lost.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -313,4 +313,9 @@ VERBS: tuple[str, ...] = tuple(
 
 
 class ConnectionSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
-    """Base of every adapter's settings. Unknown keys are errors."""
+    """Base of every adapter's settings. What a value must be stands beside its type (`adapters.keys`)."""
+
+    @classmethod
+    def contradictions(cls, given: Collection[str]) -> Iterator[str]:  # noqa: ARG003 - for those who override it
+        """Yield what is wrong with the keys that are *given*, whatever their values are."""
+        return iter(())

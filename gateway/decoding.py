@@ -13,6 +13,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_ori
 import msgspec
 from msgspec import inspect
 
+from adapters.keys import Must
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_KEYS_LISTED = 12
@@ -45,14 +47,6 @@ class Mistake(NamedTuple):
     """For example `connections[1].token`; empty: the whole."""
     text: str
     """What would be right."""
-
-
-class Must(NamedTuple):
-    """Beside a type in `Annotated`: what holds for its values."""
-
-    wanted: str
-    """Completes "must be …"."""
-    holds: Callable[[Any], bool]
 
 
 Reader = Callable[["Decoder", object, str], object]
@@ -97,7 +91,7 @@ class Decoder:
 
     def value(self, kind: Any, value: object, key: str) -> Any:  # noqa: ANN401 - an annotation, and what it stands for
         """Read one value."""
-        bare, notes = _unwrapped(kind)
+        bare, notes = unwrapped(kind)
         before = len(self.mistakes)
         try:
             found = self._read(bare, notes, value, key)
@@ -137,7 +131,7 @@ def join(key: str, name: str) -> str:
 
 def described(kind: Any) -> str:  # noqa: ANN401 - an annotation
     """Return what a value of the annotated type *kind* is, in words; empty where only its reader knows."""
-    bare, notes = _unwrapped(kind)
+    bare, notes = unwrapped(kind)
     musts = [note.wanted for note in notes if isinstance(note, Must)]
     return musts[0] if musts else _in_words(inspect.type_info(_with(bare, notes)))
 
@@ -164,7 +158,7 @@ def _unknown(name: str, key: str, known: list[str]) -> Mistake:
     return Mistake(join(key, name), text)
 
 
-def _unwrapped(kind: Any) -> tuple[Any, tuple[Any, ...]]:  # noqa: ANN401 - an annotation
+def unwrapped(kind: Any) -> tuple[Any, tuple[Any, ...]]:  # noqa: ANN401 - an annotation
     """Return the type inside `Annotated` and `| None`, and the notes beside it."""
     notes: tuple[Any, ...] = ()
     while True:

@@ -15,18 +15,20 @@ import msgspec
 from msgspec import Meta
 
 from adapters import names, registry
-from adapters.base import Adapter
+from adapters.base import Adapter, ConnectionSettings
+from adapters.keys import ADDRESS, Must, is_address, is_in_clear
 from adapters.secrets import MASK, Secret
 from adapters.transport import Timeouts
 from gateway import addresses
 from gateway.contradictions import contradictions, tls_mistakes
-from gateway.decoding import Decoder, Mistake, Must
+from gateway.decoding import Decoder, Mistake, join, unwrapped
 
 Adapters = Mapping[str, type[Adapter[Any]]]
 
 MIN_KEY_CHARS = 32
 _TIMEOUTS = Timeouts()
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
+IN_CLEAR = "must be https: http goes to this machine alone, or anywhere with allow_plain_http = true"
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
 
 Seconds = Annotated[float, Meta(ge=0)]
@@ -128,6 +130,9 @@ class ConnectionKeys(msgspec.Struct, kw_only=True, frozen=True):
     """For people."""
     timeouts: TimeoutSettings = TimeoutSettings()
     """How long the vendor may take."""
+    allow_plain_http: bool = False
+    """Whether the vendor's addresses may be http beyond this machine: what is sent there, credentials too, can be
+    read on its way."""
 
 
 class ConfiguredConnection(ConnectionKeys, kw_only=True, frozen=True):
@@ -217,6 +222,18 @@ class _Vendors:
             return None
         theirs = {name: item for name, item in table.items() if name in own - common}
         settings = decoder.struct(adapter.Settings, theirs, key)
+        if issubclass(adapter.Settings, ConnectionSettings):
+            for text in adapter.Settings.contradictions(theirs):
+                decoder.note(key, text)
+        for field in msgspec.structs.fields(adapter.Settings):
+            if (
+                ADDRESS in unwrapped(field.type)[1]
+                and isinstance(address := theirs.get(field.encode_name), str)
+                and is_address(address)
+                and is_in_clear(address)
+                and table.get("allow_plain_http") is not True
+            ):
+                decoder.note(join(key, field.encode_name), IN_CLEAR)
         if keys is None or settings is None:
             return None
         return ConfiguredConnection(**msgspec.structs.asdict(keys), settings=settings)

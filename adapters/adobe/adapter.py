@@ -8,8 +8,8 @@ Limits: none published; 429 carries Retry-After in seconds, retryAfterMs, or not
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TypeVar
-from urllib.parse import urlencode, urlsplit
+from typing import Annotated, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -30,6 +30,7 @@ from adapters.errors import (
 )
 from adapters.extras import keep
 from adapters.http import Answer, Http, Query, route
+from adapters.keys import Address, Must, Word
 from adapters.retry import Retry
 from adapters.secrets import Secret
 from adapters.states import FINAL
@@ -60,37 +61,24 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 class AdobeSettings(ConnectionSettings, kw_only=True, frozen=True):
     """A connection to one sandbox of an organization."""
 
-    client_id: str
+    client_id: Word
     """Of the OAuth server-to-server credential; it is the API key, too."""
     client_secret: Secret
     """Of the same credential."""
-    organization: str
+    organization: Word
     """The organization's id, for example `1BD6382559DF0C130A49422D@AdobeOrg`."""
-    sandbox: str
+    sandbox: Annotated[Word, Must("in lower case, as the names of sandboxes are", lambda text: text == text.lower())]
     """The name of the sandbox, in lower case, for example `prod`."""
-    scope: str = "openid,session,AdobeID,read_organizations,additional_info.projectedProductContext"
+    scope: Word = "openid,session,AdobeID,read_organizations,additional_info.projectedProductContext"
     """The scopes of the credential, separated by commas."""
-    ups_url: str = "https://platform.adobe.io/data/core/ups"
+    ups_url: Address = "https://platform.adobe.io/data/core/ups"
     """Segmentation Service with its whole path."""
-    catalog_url: str = "https://platform.adobe.io/data/foundation/catalog"
+    catalog_url: Address = "https://platform.adobe.io/data/foundation/catalog"
     """Catalog Service with its whole path."""
-    ims_url: str = "https://ims-na1.adobelogin.com/ims"
+    ims_url: Address = "https://ims-na1.adobelogin.com/ims"
     """The identity service with its whole path, without `/token/v3`."""
     mark_exports: bool = True
     """Whether a job is started with a mark as its `x-request-id`, to be found again where Adobe's answer was lost."""
-
-    def __post_init__(self) -> None:
-        """Refuse what can't work. Raises ValueError."""
-        for name in ("ups_url", "catalog_url", "ims_url"):
-            url = urlsplit(getattr(self, name))
-            if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
-                raise ValueError(f"{name} must be an address such as https://platform.adobe.io/data/core/ups")
-        for name in ("client_id", "organization", "sandbox", "scope"):
-            text = getattr(self, name)
-            if not text or not text.isascii() or not text.isprintable() or " " in text:
-                raise ValueError(f"{name} must be a text without blanks")
-        if self.sandbox != self.sandbox.lower():
-            raise ValueError("sandbox must be in lower case, as the names of sandboxes are")
 
 
 class AdobeAdapter(Adapter[AdobeSettings]):

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from secrets import token_hex
 from typing import IO, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -30,6 +29,7 @@ from adapters.errors import (
 )
 from adapters.extras import keep
 from adapters.http import Answer, Http, Query, route
+from adapters.keys import Address, Digits
 from adapters.mediarithmics import translate, wire
 from adapters.retry import Retry
 from adapters.secrets import Secret
@@ -59,23 +59,15 @@ NO_SUCH_OPERATION = 405
 class MediarithmicsSettings(ConnectionSettings, kw_only=True, frozen=True):
     """A connection to one datamart."""
 
-    base_url: str = "https://api.mediarithmics.com/v1"
+    base_url: Address = "https://api.mediarithmics.com/v1"
     """The API with its version. mediarithmics says that the host may change."""
     token: Secret
     """An API token, which belongs to a user; what that one may do is what the gateway can do."""
-    datamart_id: str
+    datamart_id: Digits
     """The datamart that document imports and segments are of."""
     mark_files: bool = False
     """Whether files are sent in a form, under a name `gw-<mark>`, to be found again where mediarithmics' answer was
     lost. Otherwise they are sent as documented, bare."""
-
-    def __post_init__(self) -> None:
-        """Refuse what can't work. Raises ValueError."""
-        url = urlsplit(self.base_url)
-        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
-            raise ValueError("base_url must be an address such as https://api.mediarithmics.com/v1")
-        if not (self.datamart_id.isascii() and self.datamart_id.isdecimal()):
-            raise ValueError("datamart_id must be digits, as text")
 
 
 class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):

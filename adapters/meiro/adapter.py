@@ -6,7 +6,7 @@ Paging: limit and offset, no total; order_by and order_dir are always sent, sinc
 Limits: none documented; no limit above 100 is asked for. An export is of exactly one segment.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ from adapters.errors import (
 )
 from adapters.extras import keep
 from adapters.http import MAX_VENDOR_MESSAGE_CHARS, Http, Query, route
+from adapters.keys import Address, Word
 from adapters.meiro import translate, wire
 from adapters.retry import Retry
 from adapters.secrets import Secret, scrub
@@ -64,11 +65,11 @@ REFRESH_MARGIN_S = 300.0
 class MeiroSettings(ConnectionSettings, kw_only=True, frozen=True):
     """A connection to one Meiro instance."""
 
-    base_url: str
+    base_url: Address
     """The instance's API with its whole path, for example `https://acme.meiro.io/api/`."""
     token: Secret | None = None
     """A ready token. Either this, or `email` and `password`."""
-    email: str = ""
+    email: Word = ""
     """The user to log in as; what its role allows is what the gateway can do."""
     password: Secret | None = None
     """That user's password."""
@@ -76,14 +77,11 @@ class MeiroSettings(ConnectionSettings, kw_only=True, frozen=True):
     """Whether exports are named `<display_name> [gw:<mark>]`, to be found again where Meiro's answer was lost; nothing
     else could find them. The mark is taken off on every read."""
 
-    def __post_init__(self) -> None:
-        """Refuse what can't work. Raises ValueError."""
-        url = urlsplit(self.base_url)
-        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
-            raise ValueError("base_url must be an address such as https://acme.meiro.io/api/")
-        given = (self.token is not None, self.email != "", self.password is not None)
-        if given not in {(True, False, False), (False, True, True)}:
-            raise ValueError("must have either token, or email and password")
+    @classmethod
+    def contradictions(cls, given: Collection[str]) -> Iterator[str]:
+        logins = tuple(name for name in ("token", "email", "password") if name in given)
+        if logins not in {("token",), ("email", "password")}:
+            yield "must have either token, or email and password"
 
 
 class MeiroAdapter(Adapter[MeiroSettings]):

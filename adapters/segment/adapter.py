@@ -13,7 +13,6 @@ from dataclasses import replace
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -34,6 +33,7 @@ from adapters.errors import (
 )
 from adapters.extras import keep
 from adapters.http import Http, Query, route
+from adapters.keys import Address
 from adapters.limits import Pace
 from adapters.retry import Retry, retry_after_s, until_s
 from adapters.secrets import Secret
@@ -71,19 +71,11 @@ class SegmentSettings(ConnectionSettings, kw_only=True, frozen=True):
 
     token: Secret
     """A Public API token; what its roles allow is what the gateway can do."""
-    base_url: str = "https://api.segmentapis.com"
+    base_url: Address = "https://api.segmentapis.com"
     """Where the workspace is: this, or https://eu1.api.segmentapis.com for one in the EU."""
     subscription_writes_per_minute: int = 5
     """How many subscriptions are created a minute at most, how many updated, and how many deleted. Segment takes 5 of
     each from a token: where several gateways use one, share them out. 0: as many as Segment takes."""
-
-    def __post_init__(self) -> None:
-        """Refuse what can't work. Raises ValueError."""
-        url = urlsplit(self.base_url)
-        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
-            raise ValueError("base_url must be an address such as https://api.segmentapis.com")
-        if self.subscription_writes_per_minute < 0:
-            raise ValueError("subscription_writes_per_minute must not be negative")
 
 
 class SegmentAdapter(Adapter[SegmentSettings]):

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ import pytest
 from msgspec import Meta
 
 from adapters.base import Adapter, ConnectionSettings
+from adapters.keys import Address
 from adapters.secrets import Secret
 from gateway.settings import Settings, SettingsError, load
 
@@ -22,13 +23,18 @@ ENVIRON = {"ACME_TOKEN": "token-of-acme", "SEAL_KEY": SEAL, "EMPTY": ""}
 class AcmeSettings(ConnectionSettings, kw_only=True, frozen=True):
     """Every kind of key that a vendor may have."""
 
-    base_url: str
+    base_url: Address
     token: Secret
     region: Literal["eu", "us"] = "eu"
     batch: Annotated[int, Meta(ge=1, le=100)] = 10
     more_tokens: tuple[Secret, ...] = ()
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     spare: Secret | None = None
+
+    @classmethod
+    def contradictions(cls, given: Collection[str]) -> Iterator[str]:
+        if "spare" in given and "more_tokens" not in given:
+            yield "spare needs more_tokens"
 
     def __post_init__(self) -> None:
         if self.region == "us" and "://eu." in self.base_url:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import SettingsError, load
-from tests.gateway.acme import ADAPTERS, ENVIRON, SUM, changed, mistakes
+from tests.gateway.acme import ADAPTERS, ENVIRON, SUM, changed, mistakes, read
 
 LITERAL = 'must be {env = "NAME"} or {file = "path"}, never the secret itself'
 SOME = "must be a list of length at least 1"
@@ -18,7 +18,11 @@ REFUSED: list[tuple[str, object, str, str]] = [
     ("connections.0.tokens", 1, "connections[0].tokens", "no such key; is it token or more_tokens?"),
     ("server.zzz", 1, "server.zzz", "no such key; there are default_deadline_s, shutdown_drain_s, shutdown_grace_s, "),
     ("server.a b", 1, "server.?", "no such key; there are "),
-    ("connections.1.base_url", None, "connections[1].base_url", "is missing; it must be text"),
+    ("connections.1.base_url", None, "connections[1].base_url", "is missing; it must be an address such as https"),
+    ("connections.1.base_url", 7, "connections[1].base_url", "must be an address such as https"),
+    ("connections.1.base_url", "acme.example", "connections[1].base_url", "must be an address such as https"),
+    ("connections.1.base_url", "http://acme.example", "connections[1].base_url", "must be https: http goes to this "),
+    ("connections.0.allow_plain_http", "no", "connections[0].allow_plain_http", "must be true or false"),
     ("connections.1.vendor", None, "connections[1].vendor", "is missing; it must be text"),
     ("connections.1.token", None, "connections[1].token", "is missing"),
     ("callers", {"id": "a"}, "callers", "must be a list"),
@@ -92,6 +96,24 @@ def test_a_caller_has_one_identity(tmp_path: Path) -> None:
     assert mistakes(tmp_path, changed({"callers.0.certificate_subject": "reports"})) == {
         "callers[0]": "must have either key_sha256 or certificate_subject",
         "callers[0].certificate_subject": "needs tls.client_ca, or no client shows a certificate",
+    }
+
+
+def test_http_beyond_this_machine_has_to_be_allowed(tmp_path: Path) -> None:
+    address = {"connections.1.base_url": "http://acme.example"}
+    allowed = read(tmp_path, changed({**address, "connections.1.allow_plain_http": True}))
+    assert allowed.connections[1].allow_plain_http
+    assert read(tmp_path, changed({"connections.1.base_url": "http://127.0.0.1:1"})).connections[1]
+    assert mistakes(tmp_path, changed({**address, "connections.1.allow_plain_http": False})).keys() == {
+        "connections[1].base_url"
+    }
+
+
+def test_keys_that_do_not_go_together_are_told_beside_other_mistakes_of_the_connection(tmp_path: Path) -> None:
+    change = {"connections.1.spare": {"env": "ACME_TOKEN"}, "connections.1.base_url": "acme.example"}
+    assert mistakes(tmp_path, changed(change)) == {
+        "connections[1]": "spare needs more_tokens",
+        "connections[1].base_url": "must be an address such as https://api.example.com/v1",
     }
 
 

@@ -22,8 +22,8 @@ PB2_OF_A_SERVER = r"audiencegateway\.v1\.\w+_pb2(_grpc)?"
 FOREIGN = r"(?!(adapters|gateway|tests|audiencegateway)\b)\w+"
 PURE = "members|names|errors|secrets|states|wellknown"  # shared modules without I/O
 SHARED = r"adapters\.({shared})"
-GATEWAY = rf"gateway|{PB2_OF_A_SERVER}|{FOREIGN}|adapters\.(base|calls|errors|names)"
-CONFIGURED = "registry|http|policy|transport|secrets"
+GATEWAY = rf"gateway|{PB2_OF_A_SERVER}|{FOREIGN}|adapters\.(base|calls|errors|keys|names)"
+CONFIGURED = "registry|http|policy|rates|shared_rates|transport|secrets"
 
 IMPORT_TABLE = [
     Row(r"protos/gen/.*", r"google|grpc|audiencegateway"),
@@ -38,6 +38,8 @@ IMPORT_TABLE = [
     Row(r"adapters/\w+\.py", rf"{SHARED}|{PB2}|{FOREIGN}", r"grpc\w*"),
     Row(r"gateway/(__main__|sandbox)\.py", rf"{GATEWAY}|adapters\.(registry|sandbox)", "aiohttp"),
     Row(r"gateway/(connections|settings)\.py", rf"{GATEWAY}|adapters\.({CONFIGURED})", "aiohttp"),
+    # For callers, who have no more than the stubs need.
+    Row(r"gateway/client\.py", r"grpc|google\.protobuf"),
     Row(r"gateway/.*", GATEWAY, "aiohttp"),
 ]
 

@@ -9,7 +9,6 @@ Limits: none documented; 429 carries Retry-After.
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,6 +19,7 @@ from adapters.base import Adapter, ConnectionSettings, Download, Edit, Limits, L
 from adapters.errors import Conflict, Missing, NotFound, Precondition
 from adapters.extras import keep
 from adapters.http import Http, Query, route
+from adapters.keys import Address
 from adapters.retry import Retry
 from adapters.secrets import Secret
 from adapters.states import FINAL
@@ -38,18 +38,12 @@ MAX_LIMIT = 50
 class AcmeSettings(ConnectionSettings, kw_only=True, frozen=True):
     """A connection to one Acme workspace."""
 
-    base_url: str
+    base_url: Address
     """The API with its version, for example `https://eu.acme.example/v2/`."""
     client_id: str
     """The OAuth client; what its scopes allow is what the gateway can do."""
     client_secret: Secret
     """That client's secret."""
-
-    def __post_init__(self) -> None:
-        """Refuse what can't work. Raises ValueError."""
-        url = urlsplit(self.base_url)
-        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
-            raise ValueError("base_url must be an address such as https://eu.acme.example/v2/")
 
 
 class AcmeAdapter(Adapter[AcmeSettings]):

@@ -11,6 +11,7 @@ from adapters.adobe.adapter import AdobeAdapter, AdobeSettings
 from adapters.errors import CredentialsRejected, PermissionMissing, ProtocolViolation, Rejected, VendorError
 from adapters.secrets import Secret
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
+from gateway.settings import SettingsError, connection_in_plain_text
 from tests.vendors.adobe.instance import FROZEN_AT_S, JOBS, LOGIN, NEWSLETTER, SEGMENT, Adobe
 
 DAY_S = 86399
@@ -228,8 +229,9 @@ def test_the_addresses_are_adobes_own_unless_told_otherwise() -> None:
     ids=str,
 )
 def test_settings_that_can_not_work_are_refused(settings: dict[str, Any], wrong: str) -> None:
-    with pytest.raises(ValueError, match=wrong):
-        AdobeSettings(**{**GIVEN, **settings})
+    keys = {"id": "cdp", "vendor": "adobe", **GIVEN, "client_secret": "secret", **settings}
+    with pytest.raises(SettingsError, match=f"{wrong}: must be"):
+        connection_in_plain_text(keys)
 
 
 async def test_the_account_is_the_sandbox_of_the_organization(adapter: AdobeAdapter) -> None:

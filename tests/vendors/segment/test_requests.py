@@ -15,6 +15,7 @@ from adapters.errors import InvalidRequest, NotFound
 from adapters.secrets import Secret
 from adapters.segment.adapter import SegmentAdapter, SegmentSettings
 from audiencegateway.v1.destinations_pb2 import Destination, QueryDeliveryMetricsRequest, Subscription
+from gateway.settings import SettingsError, connection_in_plain_text
 from tests.vendors.segment import models
 from tests.vendors.segment.workspace import (
     ADS,
@@ -499,13 +500,8 @@ async def test_calls_go_to_the_united_states_unless_the_configuration_says_other
 
 @pytest.mark.parametrize("base_url", ["api.segmentapis.com", "ftp://api.segmentapis.com", "https://", "https://x/?a=1"])
 def test_an_address_that_is_none_is_refused(base_url: str) -> None:
-    with pytest.raises(ValueError, match="base_url"):
-        SegmentSettings(token=Secret("x"), base_url=base_url)
-
-
-def test_a_pace_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="subscription_writes_per_minute"):
-        SegmentSettings(token=Secret("x"), subscription_writes_per_minute=-1)
+    with pytest.raises(SettingsError, match="base_url: must be an address"):
+        connection_in_plain_text({"id": "cdp", "vendor": "segment", "token": "x", "base_url": base_url})
 
 
 async def test_a_destination_without_actions_has_no_subscriptions(adapter: SegmentAdapter) -> None:
