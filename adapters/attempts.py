@@ -141,7 +141,7 @@ class Attempts:
         started = clock()
         if started >= deadline:
             raise self.late("no time left")
-        probe, succeeded = False, None
+        probe, speaks_for_it, stays = False, None, False
         if places.free and not transport.breaker.open and transport.rates is None and ask.pace is None:
             places.free -= 1
         else:
@@ -155,12 +155,12 @@ class Attempts:
             started = clock()
             result = await once(given, deadline - started)
         except VendorError as error:
-            succeeded = self._speaks_for_it(error, deadline - started, clock() - started, ask.operation_s)
+            speaks_for_it = self._speaks_for_it(error, deadline - started, clock() - started, ask.operation_s)
             if transport.rates is not None and isinstance(error, RateLimited):
                 transport.rates.refused(ask.kind, error.retry_after_s)
             raise
         else:
-            succeeded = True
+            speaks_for_it, stays = True, ask.stays
             call.accepted = call.accepted or ask.retry is Retry.ONCE
             transport.budget.refund()
             if transport.rates is not None:
@@ -168,8 +168,8 @@ class Attempts:
             return result
         finally:
             call.vendor_s += clock() - started
-            transport.breaker.note(succeeded=succeeded, probe=probe)
-            if not (succeeded and ask.stays):
+            transport.breaker.note(succeeded=speaks_for_it, probe=probe)
+            if not stays:
                 places.give_back()
 
     async def _admitted(self, ask: Ask, call: calls.Call, deadline: float) -> bool:

@@ -36,6 +36,7 @@ class Dial(Protocol):
         policy: Policy | None = None,
         jitter: Callable[[], float] = lambda: 0.5,
         now: Callable[[], float] = lambda: NOW_S,
+        clock: Callable[[], float] = lambda: 0.0,
         sleep: Callable[[float], Awaitable[None]] | None = None,
         headers: Mapping[str, str] | None = None,
         read_fault: ReadFault = read_fault,
@@ -73,6 +74,7 @@ async def dial() -> AsyncIterator[Dial]:
             policy: Policy | None = None,
             jitter: Callable[[], float] = lambda: 0.5,
             now: Callable[[], float] = lambda: NOW_S,
+            clock: Callable[[], float] = lambda: 0.0,
             sleep: Callable[[float], Awaitable[None]] | None = None,
             headers: Mapping[str, str] | None = None,
             read_fault: ReadFault = read_fault,
@@ -83,7 +85,14 @@ async def dial() -> AsyncIterator[Dial]:
                 slept.append(delay_s)
 
             transport = Transport(
-                "acme", "main", timeouts=timeouts, policy=policy, now=now, sleep=sleep or record, jitter=jitter
+                "acme",
+                "main",
+                timeouts=timeouts,
+                policy=policy,
+                now=now,
+                clock=clock,
+                sleep=sleep or record,
+                jitter=jitter,
             )
             opened.push_async_callback(transport.close)
             http = Http(transport, url, auth=auth or FixedAuth({}), read_fault=read_fault, headers=headers)

@@ -150,3 +150,37 @@ async def send(http: Http, retry: Retry, **more: Any) -> Answer:
     """Send one call of a retry class, by a method that suits it."""
     method = {Retry.READ: "GET", Retry.IDEMPOTENT: "PUT", Retry.ONCE: "POST"}[retry]
     return await http.send(method, "x", retry=retry, **more)
+
+
+class Gate:
+    """A handler that keeps every request until it is opened, and counts them."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        """Of the requests that came, in their order."""
+        self.under_way = 0
+        self.most = 0
+        """At once."""
+        self._opened = asyncio.Event()
+        self._changed = asyncio.Condition()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.paths.append(request.path)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        async with self._changed:
+            self._changed.notify_all()
+        try:
+            await self._opened.wait()
+        finally:
+            self.under_way -= 1
+        return web.json_response({})
+
+    async def holds(self, count: int) -> None:
+        """Wait until *count* requests are kept."""
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: self.under_way >= count)
+
+    def open(self) -> None:
+        """Answer what is kept, and what comes."""
+        self._opened.set()
