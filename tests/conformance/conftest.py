@@ -33,6 +33,8 @@ class Vendor:
     stubs: Stubs
     opened: Adapter[Any]
     """The adapter that this test's gateway calls."""
+    waits_s: list[float]
+    """How long its calls to the vendor have waited between attempts."""
     asked: set[str] = field(default_factory=set)
     """The verbs that the test is about, as far as it says."""
 
@@ -116,8 +118,14 @@ async def vendor(request: pytest.FixtureRequest, simulators: Running) -> AsyncIt
     configured = settings("127.0.0.1:0", {id_: simulators[id_]})
     connections = await Connections.open(configured.connections)
     (connection,) = connections
+    waits_s: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits_s.append(seconds)
+        await asyncio.sleep(0)
+
     # Attempts stay what they are, only the waits between them are not waited for.
-    connection.adapter.transport.sleep = lambda _: asyncio.sleep(0)
+    connection.adapter.transport.sleep = wait
     gateway = build(configured, connections)
     address = await gateway.start()
     async with grpc.aio.insecure_channel(address) as channel:
@@ -128,6 +136,7 @@ async def vendor(request: pytest.FixtureRequest, simulators: Running) -> AsyncIt
             base_url=urls(simulators)[id_],
             stubs=stubs(channel),
             opened=connection.adapter,
+            waits_s=waits_s,
         )
         yield tested
     request.node.user_properties.append(("verbs", sorted(tested.asked)))

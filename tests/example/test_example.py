@@ -1,4 +1,4 @@
-"""A package of its own brings a vendor: built, installed beside ours in a fresh environment, served and tested there."""
+"""A package of its own brings a vendor: built, installed with ours in a fresh environment, served and tested there."""
 
 import json
 import subprocess
