@@ -97,15 +97,17 @@ def join_id(*parts: str) -> str:
     return "~".join(_escape(part) for part in parts)
 
 
-def split_id(resource_id: str, count: int, expected: str = "ExportJob") -> tuple[str, ...]:
-    """Return the *count* vendor ids that `join_id` joined.
+def split_id(resource_id: str, count: int, expected: str = "ExportJob", field: str = "name") -> tuple[str, ...]:
+    """Return the *count* vendor ids that `join_id` joined; *field* is where in the request they stand.
+
+    Without it they are of the name that the request is about, whose field the gateway knows.
 
     Raises:
         InvalidRequest: INVALID_RESOURCE_NAME, where `join_id` can't have made it.
     """
     parts = tuple(_unescape(part) for part in resource_id.split("~")) if resource_id.isascii() else ()
     if len(parts) != count or join_id(*parts) != resource_id or not all(parts):
-        raise invalid_name(resource_id, expected)
+        raise invalid_name(resource_id, expected, field)
     return parts
 
 

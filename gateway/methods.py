@@ -30,6 +30,8 @@ class Method:
     request: type[Message]
     about: Callable[[Message], str]
     """The resource name that a request is about, unchecked; empty where it is about none."""
+    named: str
+    """Where in the request, or in its first message of several, that name stands."""
 
 
 def _about(request: Descriptor) -> Callable[[Message], str]:
@@ -42,6 +44,15 @@ def _about(request: Descriptor) -> Callable[[Message], str]:
     return lambda message: getattr(message, name).name
 
 
+def _named(request: Descriptor) -> str:
+    messages = [request, *(field.message_type for field in request.fields if field.message_type)]
+    for message in messages:
+        for name in NAME_FIELDS:
+            if (field := message.fields_by_name.get(name)) is not None:
+                return f"{name}.name" if field.message_type else name
+    return ""
+
+
 def _method(method: MethodDescriptor) -> Method:
     verb = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", method.name).lower()
     return Method(
@@ -51,6 +62,7 @@ def _method(method: MethodDescriptor) -> Method:
         writes=not method.name.startswith(READS),
         request=GetMessageClass(method.input_type),
         about=_about(method.input_type),
+        named=_named(method.input_type),
     )
 
 

@@ -212,7 +212,7 @@ def run(connection: str, job: ExportJob) -> wire.Json:
     owner, resource_id = names.parse(job.destination, "Destination", "export_job.destination")
     if owner != connection:
         raise invalid_field("export_job.destination", f"has to be a destination of connections/{connection}")
-    (dataset_id,) = names.split_id(resource_id, 1, "Destination")
+    (dataset_id,) = names.split_id(resource_id, 1, "Destination", "export_job.destination")
     spec = job.adobe
     # Without segments Adobe exports everybody.
     if bool(job.audiences) == spec.all_profiles:

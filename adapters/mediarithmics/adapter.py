@@ -180,7 +180,8 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         owner, destination_id = names.parse(name, "Destination", "filter")
         if owner != self.connection:
             return Page([])
-        return await self._executions([_ids(destination_id)], cursor, size, full=query.full)
+        ids = names.split_id(destination_id, 1, "Destination", "filter")
+        return await self._executions([ids], cursor, size, full=query.full)
 
     async def _executions(
         self, lists: Sequence[newest.Ids] | None, cursor: str, size: int, *, full: bool = False

@@ -159,7 +159,7 @@ def run(connection: str, job: ExportJob, marker: str) -> tuple[str, wire.Json]:
     owner, resource_id = names.parse(job.destination, "Destination", "export_job.destination")
     if owner != connection:
         raise invalid_field("export_job.destination", f"has to be a destination of connections/{connection}")
-    destination_id = _number(*names.split_id(resource_id, 1, "Destination"))
+    destination_id = _number(*names.split_id(resource_id, 1, "Destination", "export_job.destination"))
     if destination_id is None:
         raise Missing(f"there is no {job.destination}", reason="DESTINATION_NOT_FOUND", resource=job.destination)
     mark = marker or (NO_MARK if _MARK.search(job.display_name) else "")

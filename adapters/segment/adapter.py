@@ -73,9 +73,6 @@ class SegmentSettings(ConnectionSettings, kw_only=True, frozen=True):
     """A Public API token; what its roles allow is what the gateway can do."""
     base_url: Address = "https://api.segmentapis.com"
     """Where the workspace is: this, or https://eu1.api.segmentapis.com for one in the EU."""
-    subscription_writes_per_minute: int = 5
-    """How many subscriptions are created a minute at most, how many updated, and how many deleted. Segment takes 5 of
-    each from a token: where several gateways use one, share them out. 0: as many as Segment takes."""
 
 
 class SegmentAdapter(Adapter[SegmentSettings]):
@@ -303,6 +300,7 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         owner, destination_id = names.parse(name, "Destination", "filter")
         if owner != self.connection:
             return Page([])
+        names.split_id(destination_id, 1, "Destination", "filter")
         return await self._syncs(destination_id, cursor, size, full=query.full)
 
     async def _syncs(

@@ -387,6 +387,8 @@ def through(connection: str, job: ExportJob) -> tuple[str, str]:
     *above, subscription_id = names.parse(job.segment.subscription, "Subscription", field)
     if above != [owner, destination_id]:
         raise invalid_field(field, f"has to be a subscription of {job.destination}")
+    names.split_id(destination_id, 1, "Destination", "export_job.destination")
+    names.split_id(subscription_id, 1, "Subscription", field)
     return destination_id, subscription_id
 
 

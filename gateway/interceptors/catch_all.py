@@ -40,6 +40,11 @@ async def guarded(answer: Callable[[], Awaitable[T]], context: Context, record: 
 
 async def _refuse(error: BaseException, context: Context, record: Record) -> NoReturn:
     answer = _answer(error)
+    if answer.reason == "INVALID_RESOURCE_NAME":
+        # An adapter gets ids, and does not know in which field the name stood that they are of.
+        answer.violations = tuple(
+            each._replace(field=record.method.named) if each.field == "name" else each for each in answer.violations
+        )
     code, status = errors.code_of(answer), errors.status_of(answer)
     record.code, record.reason = code.name, answer.reason
     details = (("grpc-status-details-bin", status.SerializeToString()),)
