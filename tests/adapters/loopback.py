@@ -184,3 +184,9 @@ class Gate:
     def open(self) -> None:
         """Answer what is kept, and what comes."""
         self._opened.set()
+
+
+async def settle() -> None:
+    """Let everything run that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)

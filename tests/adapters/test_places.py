@@ -19,15 +19,9 @@ from adapters.policy import Policy
 from adapters.retry import Retry
 from adapters.transport import Timeouts
 from tests.adapters.conftest import Dial, Serve
-from tests.adapters.loopback import Gate, Line, answer, answers, send, silence
+from tests.adapters.loopback import Gate, Line, answer, answers, send, settle, silence
 
 LONG_S = 1000.0
-
-
-async def settle() -> None:
-    """Let everything run that can."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def start(work: Iterable[Coroutine[Any, Any, Any]]) -> list["asyncio.Task[Any]"]:
@@ -35,7 +29,8 @@ def start(work: Iterable[Coroutine[Any, Any, Any]]) -> list["asyncio.Task[Any]"]
 
 
 async def end(tasks: Iterable["asyncio.Task[Any]"]) -> list[Any]:
-    return await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(10):
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def stop(tasks: list["asyncio.Task[Any]"]) -> None:
