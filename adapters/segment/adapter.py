@@ -73,6 +73,9 @@ class SegmentSettings(ConnectionSettings, kw_only=True, frozen=True):
     """A Public API token; what its roles allow is what the gateway can do."""
     base_url: Address = "https://api.segmentapis.com"
     """Where the workspace is: this, or https://eu1.api.segmentapis.com for one in the EU."""
+    subscription_writes_per_minute: int = 5
+    """How many subscriptions are created a minute at most, how many updated, and how many deleted. Segment takes 5 of
+    each from a token: where several gateways use one, share them out. 0: as many as Segment takes."""
 
 
 class SegmentAdapter(Adapter[SegmentSettings]):
