@@ -13,6 +13,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 
 from audiencegateway.v1.destinations_pb2 import Destination, GetDestinationRequest, UpdateDestinationRequest
 from audiencegateway.v1.destinations_pb2_grpc import DestinationServiceStub
+from gateway import client
 from gateway.errors import CODES
 from tests.aip.contract import PROTOS, READS, Contract, File, compiled, ours
 from tests.aip.habits import HABITS, Habit
@@ -88,7 +89,7 @@ def test_the_stubs_say_what_the_comments_say(contract: Contract) -> None:
 
 
 def test_there_is_a_stub_for_every_file_and_no_other(contract: Contract) -> None:
-    expected = {"__init__.py"}
+    expected = {"__init__.py", "service_config.json"}
     for file in contract.files:
         for suffix in suffixes(file):
             expected |= {f"{file.stem}_{suffix}.py", f"{file.stem}_{suffix}.pyi"}
@@ -150,20 +151,38 @@ def configured() -> list[str]:
     return [f"{name['service']}.{name['method']}" for part in config["methodConfig"] for name in part["name"]]
 
 
-def test_the_service_config_retries_every_unary_read_and_nothing_else(contract: Contract) -> None:
-    reads = [
+def test_the_service_config_names_every_unary_method_once_and_no_stream(contract: Contract) -> None:
+    unary = [
         f"audiencegateway.v1.{name}"
         for name, method in contract.methods().items()
-        if method.name.startswith(READS) and not method.server_streaming
+        if not (method.client_streaming or method.server_streaming)
     ]
 
-    assert sorted(configured()) == sorted(reads)
+    assert sorted(configured()) == sorted(unary)
 
 
-def test_the_service_config_retries_what_is_unavailable_and_nothing_else() -> None:
+def test_the_service_config_retries_what_is_unavailable_reads_twice_and_writes_once() -> None:
     for part in json.loads(SERVICE_CONFIG)["methodConfig"]:
         assert part["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
-        assert part["retryPolicy"]["maxAttempts"] == 3
+        reads = {name["method"].startswith(READS) for name in part["name"]}
+        assert reads == {part["retryPolicy"]["maxAttempts"] == 3}
+        assert part["retryPolicy"]["maxAttempts"] in (2, 3)
+
+
+def test_every_write_that_the_service_config_repeats_has_a_request_id(contract: Contract) -> None:
+    for file in contract.files:
+        for _, service in file.services():
+            for method in service.method:
+                if method.name.startswith(READS):
+                    continue
+                stub = import_module(f"audiencegateway.v1.{file.stem}_pb2")
+                asked = getattr(stub, method.input_type.rpartition(".")[2]).DESCRIPTOR
+                if not method.client_streaming:
+                    assert "request_id" in asked.fields_by_name, method.name
+
+
+def test_callers_get_the_service_config_with_the_stubs() -> None:
+    assert client.service_config() == SERVICE_CONFIG, "run `make protos`"
 
 
 class TwiceUnavailable:
@@ -206,11 +225,11 @@ async def test_a_client_with_the_service_config_repeats_a_read(flaky: tuple[Twic
     assert service.calls == 3
 
 
-async def test_a_client_with_the_service_config_never_repeats_a_write(flaky: tuple[TwiceUnavailable, Any]) -> None:
+async def test_a_client_with_the_service_config_repeats_a_write_only_once(flaky: tuple[TwiceUnavailable, Any]) -> None:
     service, stub = flaky
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.UpdateDestination(UpdateDestinationRequest())
 
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert service.calls == 1
+    assert service.calls == 2

@@ -37,7 +37,7 @@ IMPORT_TABLE = [
     Row(r"adapters/registry\.py", r"adapters"),
     Row(r"adapters/\w+\.py", rf"{SHARED}|{PB2}|{FOREIGN}", r"grpc\w*"),
     Row(r"gateway/(__main__|sandbox)\.py", rf"{GATEWAY}|adapters\.(registry|sandbox)", "aiohttp"),
-    Row(r"gateway/(connections|settings)\.py", rf"{GATEWAY}|adapters\.({CONFIGURED})", "aiohttp"),
+    Row(r"gateway/(connections|settings|workers)\.py", rf"{GATEWAY}|adapters\.({CONFIGURED})", "aiohttp"),
     # For callers, who have no more than the stubs need.
     Row(r"gateway/client\.py", r"grpc|google\.protobuf"),
     Row(r"gateway/.*", GATEWAY, "aiohttp"),

@@ -61,7 +61,8 @@ methods and some deadlines, without these. UNIMPLEMENTED NOT_SUPPORTED_BY_VENDOR
 Connection.capabilities. A vendor that refuses the gateway's own credential is FAILED_PRECONDITION: it is
 not the caller who has to log in. Any method may end with UNAUTHENTICATED, PERMISSION_DENIED,
 RESOURCE_EXHAUSTED, UNAVAILABLE, DEADLINE_EXCEEDED or INTERNAL; comments on methods name only the others.
-Retry UNAVAILABLE for reads (service_config.json does), and for writes with a request_id only.
+Retry UNAVAILABLE for reads, and for writes with a request_id only: service_config.json repeats both, so who
+uses it gives every write one.
 
 Sizes. A message has at most 4 MiB; a text, a list or a Struct that is larger than any of its kind should be
 is INVALID_ARGUMENT LIMIT_EXCEEDED.
