@@ -61,17 +61,22 @@ def everything(_: object) -> bool:
 class _Stretch(Generic[T]):
     """A contiguous part of the vendor's list, which grows at both ends."""
 
-    def __init__(self, fetch: Fetch[T], start: int, max_limit: int) -> None:
+    def __init__(self, fetch: Fetch[T], key: Callable[[T], str], start: int, max_limit: int) -> None:
         self.start = start
         self.items: list[T] = []
         self.ended = False
         self._fetch = fetch
+        self._key = key
         self.max_limit = max_limit
 
     async def read_forward(self, limit: int) -> None:
         limit = min(limit, self.max_limit)
         items = await self._fetch(self.start + len(self.items), limit)
-        self.items.extend(items)
+        # What is there already has moved on, or the vendor does not know offsets.
+        known = set(map(self._key, self.items))
+        moved = max((number for number, item in enumerate(items, 1) if known and self._key(item) in known), default=0)
+        self.start += moved
+        self.items.extend(items[moved:])
         self.ended = len(items) < limit
 
     async def read_back(self, limit: int) -> None:
@@ -101,7 +106,7 @@ async def read(
     if cursor:
         stretch, after, anchors = await _resume(fetch, key, cursors.unpack(cursor, _Place), size, max_limit)
     else:
-        stretch, after, anchors = _Stretch(fetch, 0, max_limit), 0, ()
+        stretch, after, anchors = _Stretch(fetch, key, 0, max_limit), 0, ()
         await stretch.read_forward(size)
     for _ in range(KEEP_READS):
         if stretch.ended or sum(map(keep, stretch.items[after:])) >= size or keep is everything:
@@ -114,11 +119,13 @@ async def _resume(
     fetch: Fetch[T], key: Callable[[T], str], place: _Place, size: int, max_limit: int
 ) -> tuple[_Stretch[T], int, tuple[_Anchor, ...]]:
     """Return what is read from *place* on, where in it the page goes on, and the anchors up to there."""
-    stretch = _Stretch(fetch, place.offset - 1, max_limit)
+    stretch = _Stretch(fetch, key, place.offset - 1, max_limit)
     await stretch.read_forward(size + 1)
     after, anchors = 1, place.anchors
     if not stretch.items or _digest(key(stretch.items[0])) != anchors[-1].digest:
         after, anchors = await _search(stretch, anchors, key, size)
+    elif key(stretch.items[0]) in map(key, stretch.items[1:]):
+        after, anchors = _locate(stretch, anchors, key)
     if after == len(stretch.items) and not stretch.ended:
         # Nothing new yet: the vendor's limit is one item, or exactly as many as were read are new before the place.
         await stretch.read_forward(size)

@@ -1,6 +1,7 @@
 """Paging by offset over a list that changes between the pages."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -246,6 +247,29 @@ async def test_a_vendor_that_ignores_the_offset_is_told_from_a_list() -> None:
         await walk(deaf, 10, 50)
     assert caught.value.reason == "VENDOR_PROTOCOL"
     assert len(deaf.reads) < 30
+
+
+@UNHURRIED
+@given(st.integers(1, 30), st.integers(1, 9), st.integers(1, 12), st.booleans())
+async def test_a_vendor_that_ignores_the_offset_comes_to_an_end_and_gives_nothing_twice(
+    count: int, size: int, max_limit: int, keep_some: bool
+) -> None:
+    deaf = Deaf(numbered(count).items)
+    seen: list[str] = []
+    with suppress(ProtocolViolation):
+        pages = await walk(deaf, size, max_limit, seen.extend, is_seventh if keep_some else everything)
+        seen = flat(pages)
+    assert len(seen) == len(set(seen))
+    assert len(deaf.reads) < 100
+
+
+async def test_an_item_that_comes_again_and_again_is_no_progress() -> None:
+    async def fetch(offset: int, limit: int) -> Sequence[str]:
+        return ["id-0"] * limit
+
+    page = await read(fetch, str, "", 1, 100)
+    with pytest.raises(ProtocolViolation, match="does not move on"):
+        await read(fetch, str, page.next_cursor, 1, 100)
 
 
 @pytest.mark.parametrize("cursor", ["x", "1", "1!!!!", "1AAAA", "2kgGQ", "1kgCRkgHEAWE", "1kgGQ", "1é", "1\x00"])
