@@ -15,6 +15,7 @@ from adapters.body import Body
 from adapters.errors import (
     CircuitOpen,
     CredentialsRejected,
+    NoTurn,
     OutcomeUnknown,
     Overloaded,
     RateLimited,
@@ -22,7 +23,6 @@ from adapters.errors import (
     Unavailable,
     VendorError,
 )
-from adapters.limits import Pace
 from adapters.places import Places
 from adapters.retry import LOSSES, Loss, Retry, again, delay_s
 from adapters.transport import Transport
@@ -66,7 +66,6 @@ class Ask(NamedTuple):
     places: Places
     stays: bool = False
     """Whether it keeps its place beyond the answer, until its caller gives it back."""
-    pace: Pace | None = None
 
 
 class Attempts:
@@ -107,7 +106,7 @@ class Attempts:
                 if renewed or not await self._in_time(self._auth.renew(given), deadline):
                     raise
                 renewed = True
-            except CircuitOpen as refused:
+            except (CircuitOpen, NoTurn) as refused:
                 # Once something was sent, what came of that says more.
                 raise failed or transport.named(refused) from None
             except Overloaded:
@@ -142,7 +141,7 @@ class Attempts:
         if started >= deadline:
             raise self.late("no time left")
         probe, speaks_for_it, stays = False, None, False
-        if places.free and not transport.breaker.open and transport.rates is None and ask.pace is None:
+        if places.free and not transport.breaker.open and transport.rates.open(ask.kind):
             places.free -= 1
         else:
             probe = await self._admitted(ask, call, deadline)
@@ -156,15 +155,14 @@ class Attempts:
             result = await once(given, deadline - started)
         except VendorError as error:
             speaks_for_it = self._speaks_for_it(error, deadline - started, clock() - started, ask.operation_s)
-            if transport.rates is not None and isinstance(error, RateLimited):
+            if isinstance(error, RateLimited):
                 transport.rates.refused(ask.kind, error.retry_after_s)
             raise
         else:
             speaks_for_it, stays = True, ask.stays
             call.accepted = call.accepted or ask.retry is Retry.ONCE
             transport.budget.refund()
-            if transport.rates is not None:
-                transport.rates.succeeded(ask.kind, result.headers, transport.now())
+            transport.rates.succeeded(ask.kind, result.headers, transport.now())
             return result
         finally:
             call.vendor_s += clock() - started
@@ -179,7 +177,7 @@ class Attempts:
 
         Raises:
             CircuitOpen: The vendor is left alone.
-            RateLimited: GATEWAY_RATE_LIMITED, its turn does not come in time.
+            NoTurn: Its turn does not come in time.
             Overloaded: No place comes free in time.
         """
         transport, places = self._transport, ask.places
@@ -188,14 +186,11 @@ class Attempts:
             # A write has more time than its caller, but only once it was handed over.
             deadline = min(deadline, call.deadline - ANSWER_MARGIN_S)
         transport.breaker.refuse()
-        if ask.pace is not None:
-            ask.pace.take()
-        if transport.rates is not None:
-            try:
-                await transport.rates.turn(ask.kind, deadline - clock())
-            except RateLimited as error:
-                error.hurried = True
-                raise
+        try:
+            await transport.rates.turn(ask.kind, deadline - clock())
+        except NoTurn as error:
+            error.hurried = True
+            raise
         if places.free:
             places.free -= 1
         else:

@@ -5,15 +5,17 @@ Ids given to verbs are those of the API: `adapters.names.split_id` turns them in
 no verbs and no capability: the ledger asks them what became of a write whose answer was lost.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import IO, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from adapters.errors import NotSupported
+from adapters.rates import Rate
 from adapters.transport import Transport
 from audiencegateway.v1.connections_pb2 import CheckConnectionResponse
 from audiencegateway.v1.destinations_pb2 import (
@@ -158,12 +160,15 @@ class Adapter(Generic[S]):
     revisions: ClassVar[Listing] = Listing()
     listing_lag_s: ClassVar[float] = 120.0
     """How long the vendor's lists may take to show what it accepted."""
+    rates: ClassVar[Mapping[str, Rate]] = MappingProxyType({})
+    """How many calls the vendor takes in a time: `reads`, `writes`, and classes that it counts by themselves."""
 
     def __init__(self, connection: str, settings: S, transport: Transport) -> None:
         self.connection = connection
         """The connection's id, not its name."""
         self.settings = settings
         self.transport = transport
+        transport.rates.declare(self.rates)
 
     @property
     def account(self) -> str:

@@ -19,6 +19,7 @@ ApiError
     ├── VendorEtagMismatch  412
     ├── TooLarge            413
     ├── RateLimited         425, 429
+    │   └── NoTurn          nothing was sent: the vendor takes no such call just now
     ├── Unavailable         nothing was sent; or 5xx, 408, a reset, where sending again is safe
     │   └── CircuitOpen     nothing was sent: the vendor has failed too often
     ├── TimedOut            no answer to a read in time
@@ -223,6 +224,12 @@ class RateLimited(VendorError):
     """The vendor asks for fewer calls."""
 
     reason = "VENDOR_RATE_LIMITED"
+
+
+class NoTurn(RateLimited):
+    """Nothing was sent, since the vendor takes no such call just now; the wait is until it does."""
+
+    reason = "GATEWAY_RATE_LIMITED"
 
 
 class Unavailable(VendorError):

@@ -32,7 +32,6 @@ from adapters.errors import (
     invalid_field,
 )
 from adapters.flights import Flight
-from adapters.limits import Pace
 from adapters.rates import READS, WRITES
 from adapters.retry import Retry, believed_s, kind_of_answer, retry_after_s
 from adapters.secrets import scrub
@@ -122,14 +121,13 @@ class Http:
         resource: str = "",
         conflict: str | None = None,
         permission: str = "",
-        pace: Pace | None = None,
         kind: str = "",
     ) -> Answer:
         """Send one call, again as its retry class allows, and return the 2xx answer.
 
-        *conflict* is the reason that a 409 stands for, *permission* what a 403 misses, in the vendor's words. A call
-        that *pace* has no turn for waits as if the vendor had asked for it. *kind* is what the vendor's limits count it
-        as, where that is not just a read or a write. A GET that is the same as one under way shares its answer.
+        *conflict* is the reason that a 409 stands for, *permission* what a 403 misses, in the vendor's words. *kind* is
+        the class that its turn is of, where that is not just reads or writes. A GET that is the same as one under way
+        shares its answer.
 
         Raises:
             VendorError: As `adapters.errors` draws it.
@@ -167,7 +165,7 @@ class Http:
         deadline = self._attempts.deadline(retry, operation_s)
         places = transport.polling if calls.current().polling else transport.places
         reads = retry is Retry.READ
-        ask = Ask(retry, operation_s, kind or (READS if reads else WRITES), places, pace=pace)
+        ask = Ask(retry, operation_s, kind or (READS if reads else WRITES), places)
         if reads and method == "GET":
             given = tuple(headers.items()) if headers else ()
             return await self._shared(once, ask, deadline, url, given, resource, conflict, permission)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from adapters.errors import RateLimited
+from adapters.errors import NoTurn
 from adapters.retry import until_s
 
 READS = "reads"
@@ -31,6 +31,8 @@ LATELY_S = 10.0
 COUNTED = 128
 BURST_S = 1.0
 """Calls refused within this time after a cut were sent before it, and cut no further."""
+HINT_S = 60.0
+"""How long the word of an answer that it was the last one for now counts; then a call may go and find out."""
 _EPOCH_S = 1e9
 """A number of seconds above this is a moment, below it a wait."""
 
@@ -64,23 +66,32 @@ class Rates:
         self._sleep = sleep
         self._shared = shared
         self._lanes: dict[str, _Lane] = {}
+        self._rates: dict[str, Rate] = {}
         self.declare({})
 
     def declare(self, rates: Mapping[str, Rate]) -> None:
         """Take the rates that a vendor is known to take; those that are configured stand."""
-        for kind, rate in {**dict.fromkeys(BOTH, Rate(0)), **rates, **self._configured}.items():
-            self._lanes[kind] = _Lane(rate)
+        self._rates = {**dict.fromkeys(BOTH, Rate(0)), **rates, **self._configured}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every turn that was taken, and what the vendor said."""
+        self._lanes = {kind: _Lane(rate) for kind, rate in self._rates.items()}
+
+    def open(self, kind: str) -> bool:
+        """Tell whether a call of a declared class needs no turn."""
+        return self._lanes[kind].open
 
     @property
     def limits(self) -> dict[str, Rate]:
         """What holds, by class; without those that are unlimited."""
-        return {kind: lane.rate for kind, lane in self._lanes.items() if lane.rate.calls}
+        return {kind: rate for kind, rate in self._rates.items() if rate.calls}
 
     async def turn(self, kind: str, left_s: float) -> None:
         """Wait for the turn of a call of a declared class.
 
         Raises:
-            RateLimited: GATEWAY_RATE_LIMITED, at once, where that takes longer than *left_s*; the turn is not taken.
+            NoTurn: At once, where that takes longer than *left_s*; the turn is not taken.
         """
         lane = self._lanes[kind]
         if lane.open:
@@ -115,7 +126,8 @@ class Rates:
         if lane.cap_per_s:
             lane.recover(now)
         if headers.get("X-RateLimit-Remaining") == "0":
-            self._hush(lane, now, _reset_s(headers.get("X-RateLimit-Reset", ""), now_s))
+            reset_s = _reset_s(headers.get("X-RateLimit-Reset", ""), now_s)
+            self._hush(lane, now, min(reset_s, HINT_S))
 
     def refused(self, kind: str, wait_s: float | None) -> None:
         """Learn from a vendor that takes no more (429); *wait_s* is what it asks for, where it says."""
@@ -170,10 +182,13 @@ class _Lane:
         """Take back a promise, or a turn that came to nothing."""
         self._turns.remove(turn)
 
-    def refusal(self, wait_s: float) -> RateLimited:
+    def refusal(self, wait_s: float) -> NoTurn:
         """Return the error for a call that can't wait so long."""
-        message = "the vendor takes no such call from this connection just now"
-        return RateLimited(message, reason="GATEWAY_RATE_LIMITED", retry_after_s=wait_s)
+        if self.rate.calls:
+            message = f"the vendor takes {self.rate.calls} such calls in {self.rate.period_s} s from this connection"
+        else:
+            message = "the vendor has asked for fewer such calls from this connection"
+        return NoTurn(message, retry_after_s=wait_s)
 
     def cut(self, now: float) -> None:
         """Begin a cap, below what the vendor took lately."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from adapters.breaker import Breaker
 from adapters.errors import VendorError
 from adapters.places import Places
 from adapters.policy import Policy
-from adapters.rates import Rates
+from adapters.rates import Rate, Rates, TakeShared
 from adapters.retry import Budget
 
 V = TypeVar("V", bound=VendorError)
@@ -48,6 +48,8 @@ class Transport:
         *,
         timeouts: Timeouts | None = None,
         policy: Policy | None = None,
+        rates: Mapping[str, Rate] | None = None,
+        shared_rates: TakeShared | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -71,7 +73,9 @@ class Transport:
         """Those of downloads, which last as long as their readers like."""
         self.breaker = Breaker(connection, self.policy, clock=clock, now=now)
         self.budget = Budget(self.policy)
-        self.rates: Rates | None = None
+        self.rates = Rates(
+            rates, max_quiet_s=self.policy.retry_after_max_s, clock=clock, sleep=sleep, shared=shared_rates
+        )
         self.writes = 0
         """Goes up whenever a write begins or ends: what was read before is old."""
         self.pooled = self._session(
@@ -104,6 +108,7 @@ class Transport:
         """Forget what calls came to: nothing is suspended, and every attempt may be made."""
         self.breaker.reset()
         self.budget = Budget(self.policy)
+        self.rates.reset()
 
     async def close(self) -> None:
         """Close both pools."""

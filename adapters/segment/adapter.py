@@ -34,7 +34,7 @@ from adapters.errors import (
 from adapters.extras import keep
 from adapters.http import Http, Query, route
 from adapters.keys import Address
-from adapters.limits import Pace
+from adapters.rates import Rate
 from adapters.retry import Retry, retry_after_s, until_s
 from adapters.secrets import Secret
 from adapters.segment import translate, wire
@@ -54,8 +54,16 @@ T = TypeVar("T")
 R = TypeVar("R", wire.Destination, wire.Subscription)
 
 RETRIES = {"GET": Retry.READ, "PATCH": Retry.IDEMPOTENT, "DELETE": Retry.IDEMPOTENT, "POST": Retry.ONCE}
-PERIOD_S = 61.0
-"""Segment's minute, and a second for what the way there may differ from call to call."""
+MINUTE_S = 61
+"""Segment's, and a second for what the way there may differ from call to call."""
+KINDS: Mapping[wire.Operation[object], str] = {
+    wire.CREATE_SUBSCRIPTION: "subscription_creates",
+    wire.UPDATE_SUBSCRIPTION: "subscription_updates",
+    wire.DELETE_SUBSCRIPTION: "subscription_deletes",
+    wire.START_SYNC: "sync_starts",
+    wire.GET_SYNC: "sync_reads",
+}
+"""Operations that have a limit of their own; see `SegmentAdapter.rates`."""
 MAX_COUNT = 100
 """The largest page of syncs; of the others 200 or 1000, but a destination brings its whole catalog entry."""
 MIN_SYNCS = 10
@@ -73,9 +81,6 @@ class SegmentSettings(ConnectionSettings, kw_only=True, frozen=True):
     """A Public API token; what its roles allow is what the gateway can do."""
     base_url: Address = "https://api.segmentapis.com"
     """Where the workspace is: this, or https://eu1.api.segmentapis.com for one in the EU."""
-    subscription_writes_per_minute: int = 5
-    """How many subscriptions are created a minute at most, how many updated, and how many deleted. Segment takes 5 of
-    each from a token: where several gateways use one, share them out. 0: as many as Segment takes."""
 
 
 class SegmentAdapter(Adapter[SegmentSettings]):
@@ -95,6 +100,17 @@ class SegmentAdapter(Adapter[SegmentSettings]):
     )
     export_job_fields = frozenset({"destination", "segment.subscription", "segment.model_id", "segment.source_id"})
     limits = Limits(max_page_size=MAX_COUNT)
+    # https://docs.segmentapis.com/tag/Rate-Limits, and what it says beside each operation. All others count together,
+    # by a limit of the token that is not published.
+    rates = MappingProxyType(
+        {
+            "subscription_creates": Rate(5, MINUTE_S),
+            "subscription_updates": Rate(5, MINUTE_S),
+            "subscription_deletes": Rate(5, MINUTE_S),
+            "sync_starts": Rate(20, MINUTE_S),
+            "sync_reads": Rate(250, MINUTE_S),
+        }
+    )
     export_jobs = Listing(native_filters=frozenset({"destination"}), required_filter="destination")
 
     def __init__(self, connection: str, settings: SegmentSettings, transport: Transport) -> None:
@@ -102,11 +118,6 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         auth = FixedAuth({"Authorization": f"Bearer {settings.token.reveal()}"}, settings.token)
         self.http = Http(transport, settings.base_url, auth=auth, read_fault=self._fault)
         self._workspace = ""
-        paced = (wire.CREATE_SUBSCRIPTION, wire.UPDATE_SUBSCRIPTION, wire.DELETE_SUBSCRIPTION)
-        per_minute = settings.subscription_writes_per_minute
-        self._paces: Mapping[wire.Operation[object], Pace] = {
-            operation: Pace(per_minute, PERIOD_S, clock=transport.clock) for operation in paced if per_minute
-        }
 
     @property
     def account(self) -> str:
@@ -498,7 +509,7 @@ class SegmentAdapter(Adapter[SegmentSettings]):
                 headers=headers if json is msgspec.UNSET else {**headers, "Content-Type": version},
                 resource=resource,
                 conflict=conflict,
-                pace=self._paces.get(operation),
+                kind=KINDS.get(operation, ""),
             )
         except Rejected as refusal:
             refusal.violations = tuple(translate.violations(refusal.fault, fields))

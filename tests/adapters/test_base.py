@@ -1,7 +1,7 @@
 """What an adapter is: verbs are capabilities, and what is missing refuses properly."""
 
 import inspect
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any, ClassVar, cast
 
 import msgspec
@@ -9,6 +9,7 @@ import pytest
 
 from adapters.base import VERBS, Adapter, ConnectionSettings, ListQuery, Page, Term
 from adapters.errors import NotSupported
+from adapters.rates import Rate
 from adapters.transport import Transport
 from audiencegateway.v1.connections_pb2 import Capability
 from audiencegateway.v1.destinations_pb2 import Destination
@@ -47,9 +48,10 @@ class NarrowReader(Reader):
 
 
 @pytest.fixture
-def bare() -> Bare:
-    # A transport is for those who call; this one never does.
-    return Bare("main", Settings(), cast("Transport", None))
+async def bare() -> AsyncIterator[Bare]:
+    transport = Transport("acme", "main")
+    yield Bare("main", Settings(), transport)
+    await transport.close()
 
 
 def test_every_verb_but_the_check_is_a_capability_and_the_other_way_round() -> None:
@@ -101,3 +103,15 @@ def test_a_page_without_a_cursor_is_the_last() -> None:
 def test_an_unknown_setting_is_an_error() -> None:
     with pytest.raises(msgspec.ValidationError, match="unknown field `uri`"):
         msgspec.convert({"uri": "https://acme.example"}, Settings)
+
+
+async def test_an_adapter_tells_its_connection_what_the_vendor_takes() -> None:
+    class Counted(Bare):
+        """An adapter of a vendor that counts."""
+
+        rates: ClassVar[Mapping[str, Rate]] = {"starts": Rate(5, 60), "stops": Rate(3, 60)}
+
+    transport = Transport("acme", "main", rates={"stops": Rate(1, 60)})
+    Counted("main", Settings(), transport)
+    assert transport.rates.limits == {"starts": Rate(5, 60), "stops": Rate(1, 60)}
+    await transport.close()

@@ -172,8 +172,9 @@ async def test_a_limit_that_is_reached_is_told_with_its_wait(
     segment: Segment, adapter: SegmentAdapter, retry_after: str
 ) -> None:
     segment.sandbox.set_switches(default_limit=3, retry_after=retry_after)
+    other = segment.connect()
     for _ in range(3):
-        await adapter.get_destination(ADS)
+        await other.get_destination(ADS)
     segment.sandbox.clock.advance(10)
     with pytest.raises(RateLimited) as limited:
         await adapter.get_destination(ADS)

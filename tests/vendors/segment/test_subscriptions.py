@@ -7,10 +7,12 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from adapters.base import ListQuery
 from adapters.errors import InvalidRequest, NotFound, RateLimited, Rejected
+from adapters.rates import Rate
 from adapters.segment.adapter import SegmentAdapter
 from adapters.transport import Timeouts
 from adapters.wellknown import plain
 from audiencegateway.v1.destinations_pb2 import Subscription
+from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from gateway import etags
 from tests.vendors.segment.workspace import (
     ADS,
@@ -22,6 +24,7 @@ from tests.vendors.segment.workspace import (
     Segment,
     named,
     rechanging,
+    wanted,
 )
 
 NEW = {"actionId": "ExampleAction000000301", "trigger": 'type = "identify"', "modelId": CARTS}
@@ -32,8 +35,8 @@ async def create(adapter: SegmentAdapter, *, validate_only: bool = False, **conf
     return await adapter.create_subscription(ADS, wanted, validate_only=validate_only)
 
 
-def id_of(subscription: Subscription) -> str:
-    return subscription.name.rpartition("/")[2]
+def id_of(made: Subscription | ExportJob) -> str:
+    return made.name.rpartition("/")[2]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 50])
@@ -230,19 +233,47 @@ async def test_other_calls_have_no_pace(segment: Segment, adapter: SegmentAdapte
 
 
 async def test_the_pace_is_the_operators_to_set(segment: Segment) -> None:
-    slow = segment.connect(subscription_writes_per_minute=1)
+    slow = segment.connect(rates={"subscription_updates": Rate(1)})
     await change(slow, 1)
     with pytest.raises(RateLimited) as limited:
         await change(slow, 2)
     assert limited.value.reason == "GATEWAY_RATE_LIMITED"
-    segment.sandbox.set_switches(rate_limits=False)
-    unlimited = segment.connect(subscription_writes_per_minute=0)
-    for number in range(10):
+    segment.sandbox.clock.advance(60)
+    unlimited = segment.connect(rates={"subscription_updates": Rate(0)})
+    for number in range(5):
         await change(unlimited, number)
 
 
+async def test_an_answer_that_says_it_was_the_last_of_the_minute_spares_the_next_call(segment: Segment) -> None:
+    adapter = segment.connect(rates={"subscription_updates": Rate(0)})
+    for number in range(5):
+        await change(adapter, number)
+    with pytest.raises(RateLimited) as limited:
+        await change(adapter, 6)
+    assert limited.value.reason == "GATEWAY_RATE_LIMITED"
+    assert 0 < (limited.value.retry_after_s or 0) <= 61
+    assert {entry["status"] for entry in segment.sandbox.journal} == {200}
+
+
+async def test_starts_and_looks_at_syncs_have_a_pace_each(segment: Segment, adapter: SegmentAdapter) -> None:
+    assert adapter.transport.rates.limits == {
+        "subscription_creates": Rate(5, 61),
+        "subscription_updates": Rate(5, 61),
+        "subscription_deletes": Rate(5, 61),
+        "sync_starts": Rate(20, 61),
+        "sync_reads": Rate(250, 61),
+    }
+    slow = segment.connect(rates={"sync_starts": Rate(1), "sync_reads": Rate(1)})
+    started = id_of(await slow.create_export_job(wanted(), marker="", validate_only=False))
+    await slow.get_export_job(started)
+    for late in (slow.create_export_job(wanted(), marker="", validate_only=False), slow.get_export_job(started)):
+        with pytest.raises(RateLimited) as limited:
+            await late
+        assert limited.value.reason == "GATEWAY_RATE_LIMITED"
+
+
 async def test_what_another_client_used_up_is_heard_from_the_vendor(segment: Segment, adapter: SegmentAdapter) -> None:
-    other = segment.connect(subscription_writes_per_minute=0)
+    other = segment.connect(rates={"subscription_updates": Rate(0)})
     for number in range(5):
         await change(other, number)
     with pytest.raises(RateLimited) as limited:

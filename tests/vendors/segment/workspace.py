@@ -1,7 +1,7 @@
 """One simulated workspace of Segment, and adapters connected to it whose clocks are the simulator's."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -9,6 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import ParseDict
 
 from adapters.base import Edit, ListQuery, Term
+from adapters.rates import Rate
 from adapters.secrets import Secret
 from adapters.segment.adapter import SegmentAdapter, SegmentSettings
 from adapters.segment.sandbox import SegmentSandbox
@@ -68,7 +69,12 @@ class Segment:
         self._opened = opened
 
     def connect(
-        self, *, token: str = "sandbox-token", timeouts: Timeouts | None = None, **settings: Any
+        self,
+        *,
+        token: str = "sandbox-token",
+        timeouts: Timeouts | None = None,
+        rates: Mapping[str, Rate] | None = None,
+        **settings: Any,
     ) -> SegmentAdapter:
         """Return an adapter that waits in the simulator's time."""
 
@@ -77,7 +83,9 @@ class Segment:
             self.sandbox.clock.advance(seconds)
 
         now: Callable[[], float] = self.sandbox.clock.now
-        transport = Transport("segment", "cdp", timeouts=timeouts, now=now, clock=now, sleep=sleep, jitter=lambda: 0.0)
+        transport = Transport(
+            "segment", "cdp", timeouts=timeouts, rates=rates, now=now, clock=now, sleep=sleep, jitter=lambda: 0.0
+        )
         self._opened.push_async_callback(transport.close)
         given = SegmentSettings(base_url=self.base_url, token=Secret(token), **settings)
         return SegmentAdapter("cdp", given, transport)

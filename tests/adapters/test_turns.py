@@ -1,0 +1,98 @@
+"""Turns as calls take them: a wait for one that fits is waited, one that does not is the caller's, and 429 is heard."""
+
+import pytest
+
+from adapters.errors import RateLimited, Unavailable, VendorError
+from adapters.rates import READS, WRITES, Rate
+from adapters.retry import Retry
+from tests.adapters.conftest import Dial, Serve
+from tests.adapters.loopback import Line, answer, answers, send
+
+
+def declared(line: Line, kind: str, rate: Rate) -> Line:
+    line.transport.rates.declare({kind: rate})
+    return line
+
+
+async def refused(line: Line, retry: Retry) -> VendorError:
+    with pytest.raises(VendorError) as limited:
+        await send(line.http, retry)
+    return limited.value
+
+
+async def test_a_call_without_a_turn_waits_for_it_and_is_counted_when_it_is_sent(serve: Serve, dial: Dial) -> None:
+    vendor = await serve(answers(answer({})))
+    line = declared(dial(vendor.url), WRITES, Rate(2, 20))
+    for _ in range(3):
+        await send(line.http, Retry.ONCE)
+    assert line.slept == [20.0]
+    assert len(vendor.received) == 3
+
+
+async def test_a_wait_longer_than_the_call_may_take_is_the_callers(serve: Serve, dial: Dial) -> None:
+    vendor = await serve(answers(answer({})))
+    line = declared(dial(vendor.url), WRITES, Rate(1, 60))
+    await send(line.http, Retry.ONCE)
+    error = await refused(line, Retry.ONCE)
+    assert isinstance(error, RateLimited)
+    assert (error.reason, error.retry_after_s) == ("GATEWAY_RATE_LIMITED", 60.0)
+    assert (error.vendor, error.connection) == ("acme", "main")
+    assert line.slept == []
+    assert len(vendor.received) == 1
+
+
+async def test_every_attempt_takes_a_turn_and_what_was_sent_says_more_than_that_there_is_none(
+    serve: Serve, dial: Dial
+) -> None:
+    vendor = await serve(answers(answer(status=503), answer({})))
+    line = declared(dial(vendor.url), WRITES, Rate(1, 60))
+    assert isinstance(await refused(line, Retry.IDEMPOTENT), Unavailable)
+    assert (await refused(line, Retry.IDEMPOTENT)).reason == "GATEWAY_RATE_LIMITED"
+    assert len(vendor.received) == 1
+
+
+async def test_reads_and_writes_and_classes_of_the_vendors_own_are_counted_apart(serve: Serve, dial: Dial) -> None:
+    vendor = await serve(answers(answer({})))
+    line = declared(dial(vendor.url), "starts", Rate(1, 60))
+    line.transport.rates.declare({READS: Rate(1, 60), WRITES: Rate(1, 60), "starts": Rate(1, 60)})
+    for retry in (Retry.READ, Retry.ONCE):
+        await send(line.http, retry)
+        assert (await refused(line, retry)).reason == "GATEWAY_RATE_LIMITED"
+    await send(line.http, Retry.ONCE, kind="starts")
+    with pytest.raises(RateLimited):
+        await send(line.http, Retry.ONCE, kind="starts")
+
+
+async def test_after_a_429_other_calls_of_the_class_stay_here_until_the_vendors_wait_is_over(
+    serve: Serve, dial: Dial
+) -> None:
+    vendor = await serve(answers(answer(status=429, headers={"Retry-After": "40"}), answer({})))
+    line = dial(vendor.url)
+    assert (await refused(line, Retry.READ)).reason == "VENDOR_RATE_LIMITED"
+    error = await refused(line, Retry.READ)
+    assert (error.reason, error.retry_after_s) == ("GATEWAY_RATE_LIMITED", 40.0)
+    assert len(vendor.received) == 1
+    await send(line.http, Retry.ONCE)
+    line.slept.append(40.0)
+    await send(line.http, Retry.READ)
+    assert len(vendor.received) == 3
+
+
+async def test_an_answer_that_was_the_last_for_now_holds_the_next_call_back(serve: Serve, dial: Dial) -> None:
+    last = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9"}
+    vendor = await serve(answers(answer({}, headers=last), answer({})))
+    line = dial(vendor.url)
+    await send(line.http, Retry.READ)
+    await send(line.http, Retry.READ)
+    assert line.slept == [9.0]
+
+
+async def test_a_vendor_that_is_reset_is_asked_as_if_nothing_had_been(serve: Serve, dial: Dial) -> None:
+    vendor = await serve(answers(answer(status=429, headers={"Retry-After": "40"}), answer({})))
+    line = declared(dial(vendor.url), WRITES, Rate(1, 60))
+    await refused(line, Retry.READ)
+    await send(line.http, Retry.ONCE)
+    line.transport.reset()
+    await send(line.http, Retry.READ)
+    await send(line.http, Retry.ONCE)
+    assert line.slept == []
