@@ -4,7 +4,7 @@ Nobody writes a check for a field: `field_behavior`, `resource_reference`, `fiel
 and `gateway.rules` says the rest. OUTPUT_ONLY and IDENTIFIER fields are never read, whatever they hold (AIP-203).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -26,8 +26,11 @@ UNREAD = frozenset({"audiencegateway.v1.AudienceMember", "google.protobuf.FieldM
 DATA = frozenset({"google.protobuf.Struct", "google.protobuf.ListValue", "google.protobuf.Value"})
 
 
-def validate(request: Message) -> None:
+def validate(request: Message, vendor: Callable[[], str] = str) -> None:
     """Refuse a request that is not as its annotations, `gateway.rules` and its update mask say.
+
+    *vendor* tells that of the request's connection; empty where there is none. It is asked for what is wrong already:
+    what is missing in the arm of another vendor is not what is wrong with it.
 
     Raises:
         InvalidRequest: with every violation; its reason is that of the first.
@@ -36,7 +39,17 @@ def validate(request: Message) -> None:
     for check in _request(request.DESCRIPTOR):
         check(request, "", found)
     if found:
-        raise refusal(found)
+        raise refusal(_mismatches_first(request, vendor(), found))
+
+
+def _mismatches_first(request: Any, vendor: str, found: list[Finding]) -> list[Finding]:  # noqa: ANN401 - any request
+    resources = [field.name for field in fields(request.DESCRIPTOR) if field.message and kind(field.message)]
+    mismatches: list[Finding] = []
+    for name in resources if vendor else ():
+        mask = getattr(request, "update_mask", FieldMask())
+        mismatches += _mismatches(getattr(request, name), vendor, mask.paths)
+    arms = tuple(f"{each.violation.field}." for each in mismatches)
+    return mismatches + [each for each in found if not f"{each.violation.field}.".startswith(arms)]
 
 
 def supported(resource: Message, vendor: str, carried: frozenset[str], mask: FieldMask | None = None) -> None:
@@ -51,11 +64,10 @@ def supported(resource: Message, vendor: str, carried: frozenset[str], mask: Fie
     Raises:
         InvalidRequest: VENDOR_MISMATCH, for another vendor's arm; FIELD_NOT_SUPPORTED_BY_VENDOR.
     """
-    at, arms = field_name(resource.DESCRIPTOR.name), {field.name for field in fields(resource.DESCRIPTOR) if field.arm}
-    arm = vendor if vendor in arms else "custom"
+    at, arm = field_name(resource.DESCRIPTOR.name), _arm(resource, vendor)
     asked = list(mask.paths) if mask else []
-    foreign = {arm_of(resource), *(path.partition(".")[0] for path in asked)} & arms - {arm}
-    found = [mismatch(f"{at}.{name}", expected=arm, actual=name) for name in sorted(foreign)]
+    found = _mismatches(resource, vendor, asked)
+    foreign = {each.metadata["actual"] for each in found}
     wanted = _masked(resource, carried, asked) if asked else _uncarried(resource, carried)
     for shown, path in wanted:
         if path.partition(".")[0] not in foreign:
@@ -65,6 +77,21 @@ def supported(resource: Message, vendor: str, carried: frozenset[str], mask: Fie
         found += rules.everybody(resource, at, arm)
     if found:
         raise refusal(found)
+
+
+def _arms(resource: Message) -> set[str]:
+    return {field.name for field in fields(resource.DESCRIPTOR) if field.arm}
+
+
+def _arm(resource: Message, vendor: str) -> str:
+    return vendor if vendor in _arms(resource) else "custom"
+
+
+def _mismatches(resource: Message, vendor: str, asked: Sequence[str]) -> list[Finding]:
+    """Return the arms of other vendors that a resource or the paths *asked* for name."""
+    at, arm = field_name(resource.DESCRIPTOR.name), _arm(resource, vendor)
+    foreign = {arm_of(resource), *(path.partition(".")[0] for path in asked)} & _arms(resource) - {arm}
+    return [mismatch(f"{at}.{name}", expected=arm, actual=name) for name in sorted(foreign)]
 
 
 def _uncarried(message: Message, carried: frozenset[str], at: str = "", above: str = "") -> Iterator[tuple[str, str]]:

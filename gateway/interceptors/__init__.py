@@ -7,20 +7,20 @@ one of our statuses.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from adapters import calls
-from adapters.errors import Overloaded, VendorError
+from adapters.errors import Missing, Overloaded, VendorError
 from gateway import validation
 from gateway.callers import Callers
 from gateway.connections import Connections
 from gateway.interceptors import catch_all, deadline, identity
 from gateway.interceptors.access_log import RECORD, Record
-from gateway.methods import METHODS, Method
+from gateway.methods import METHODS, Method, connection_id_of
 
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -99,9 +99,16 @@ class Pipeline(grpc.aio.ServerInterceptor):
     def _admitted(self, method: Method, raw: bytes) -> Message:
         request = method.request.FromString(raw)
         RECORD.get().request_id = getattr(request, "request_id", "")
-        identity.authorize(self._callers, method.about(request))
-        validation.validate(request)
+        about = method.about(request)
+        identity.authorize(self._callers, about)
+        validation.validate(request, lambda: self._vendor(about))
         return request
+
+    def _vendor(self, name: str) -> str:
+        """Return the vendor of the connection that a name claims to be of; empty where there is none."""
+        with suppress(Missing):
+            return self._connections.get(connection_id_of(name) or "").adapter.vendor
+        return ""
 
     async def _served(self, method: Method, context: Context, answer: Callable[[], Awaitable[T]]) -> T:
         ends_at, limit = deadline.of(method.name, context.time_remaining(), self._default_deadline_s)

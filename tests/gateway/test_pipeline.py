@@ -12,11 +12,12 @@ import pytest
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from adapters import calls, errors
+from adapters import calls, errors, names
 from adapters.errors import ApiError, Fault, InvalidRequest, Unavailable, VendorError, Violation
 from audiencegateway.v1 import connections_pb2, destinations_pb2, export_jobs_pb2, members_pb2
 from audiencegateway.v1.destinations_pb2 import Destination, GetDestinationRequest
 from audiencegateway.v1.error_reason_pb2 import ErrorReason
+from audiencegateway.v1.vendor_config_pb2 import SegmentDestinationConfig
 from gateway.errors import CODES, MAX_DETAILS_BYTES
 from gateway.methods import METHODS, Method
 from gateway.settings import ConfiguredCaller
@@ -430,3 +431,35 @@ async def test_what_an_adapter_makes_of_a_vendors_answer_still_says_what_the_ans
 
     assert answer.reason == "DESTINATION_DISABLED"
     assert (answer.metadata["vendorHttpStatus"], answer.metadata["vendorMessage"]) == ("409", "is running")
+
+
+@pytest.mark.parametrize(
+    ("connection", "expected"),
+    [
+        ("scripted", ("destination.segment", "VENDOR_MISMATCH")),
+        ("nowhere", ("destination.segment.metadata_id", "INVALID_FIELD")),
+    ],
+)
+async def test_another_vendors_arm_is_told_even_where_it_lacks_a_field(
+    connection: str, expected: tuple[str, str]
+) -> None:
+    wanted = Destination(display_name="x", segment=SegmentDestinationConfig(source_id="s"))
+    request = destinations_pb2.CreateDestinationRequest(parent=f"connections/{connection}", destination=wanted)
+    async with serving(scripted()) as stubs:
+        answer = await refused(stubs.destinations.CreateDestination(request))
+
+    assert answer.violations == [expected]
+    assert answer.reason == expected[1]
+
+
+async def test_a_name_that_an_adapter_finds_wrong_is_told_by_the_field_it_stands_in() -> None:
+    async def update_destination(self: object, destination_id: str, edit: object) -> Destination:
+        return Destination(name=str(names.split_id(destination_id, 2, "Destination")))
+
+    request = destinations_pb2.UpdateDestinationRequest(destination=Destination(name=NAME, display_name="x"))
+    async with serving(
+        scripted(update_destination=update_destination, destination_fields=frozenset({"display_name"}))
+    ) as stubs:
+        answer = await refused(stubs.destinations.UpdateDestination(request))
+
+    assert answer.violations == [("destination.name", "INVALID_RESOURCE_NAME")]

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from adapters.errors import InvalidRequest
 from audiencegateway.v1.destinations_pb2 import (
+    CreateDestinationRequest,
     Destination,
     Subscription,
+    UpdateDestinationRequest,
 )
-from audiencegateway.v1.export_jobs_pb2 import (
-    ExportJob,
-)
-from gateway.validation import supported
+from audiencegateway.v1.export_jobs_pb2 import ExportJob
+from gateway.validation import supported, validate
 from tests.gateway.arbitrary import messages, new
 from tests.gateway.judged import DESTINATION, told
 
@@ -81,6 +81,29 @@ def test_the_arm_of_another_vendor_is_a_mismatch_and_nothing_more() -> None:
         supported(destination, "meiro", CARRIED)
     assert caught.value.metadata == {"expected": "meiro", "actual": "adobe", "path": "destination.adobe"}
     assert unsupported(new(Destination, adobe={}), "meiro", CARRIED) == ["VENDOR_MISMATCH destination.adobe"]
+
+
+def test_another_vendors_arm_is_told_before_what_is_missing_elsewhere_and_what_is_missing_in_it_is_not() -> None:
+    request = new(
+        CreateDestinationRequest, parent="connections/c", destination={"segment": {"source_id": "s"}}, request_id="no"
+    )
+    for vendor, expected in (
+        ("meiro", ["VENDOR_MISMATCH destination.segment", "INVALID_FIELD request_id"]),
+        ("segment", ["INVALID_FIELD destination.segment.metadata_id", "INVALID_FIELD request_id"]),
+        ("", ["INVALID_FIELD destination.segment.metadata_id", "INVALID_FIELD request_id"]),
+    ):
+        error = told(validate, request, lambda vendor=vendor: vendor)
+        assert error is not None
+        assert [f"{each.reason} {each.field}" for each in error.violations] == expected
+        assert error.reason == expected[0].partition(" ")[0]
+
+
+def test_another_vendors_arm_in_a_mask_is_told_before_what_is_wrong_with_the_update() -> None:
+    request = new(UpdateDestinationRequest, destination={"name": "x"}, update_mask={"paths": ["adobe.tags", "y"]})
+    error = told(validate, request, lambda: "meiro")
+    assert error is not None
+    assert (error.violations[0].field, error.reason) == ("destination.adobe", "VENDOR_MISMATCH")
+    assert {each.field for each in error.violations} == {"destination.adobe", "destination.name", "update_mask"}
 
 
 def test_third_party_vendors_have_the_custom_arm() -> None:
