@@ -170,7 +170,7 @@ class Destination(_message.Message):
     @_builtins.property
     def unapplied_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Paths of settings that the vendor took and dropped, because they are read-only there, for example
-        `segment.settings.apiHost`. Only in the answer of an Update.
+        `segment.settings["apiHost"]`. Only in the answer of an Update.
         """
 
     def __init__(
