@@ -10,7 +10,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from adapters.errors import NoTurn
 from adapters.retry import until_s
@@ -40,12 +43,13 @@ TakeShared = Callable[[str, "Rate"], Awaitable[float]]
 """Take a turn among all replicas: 0 where there was one, else the wait until there may be one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most so many calls in any so many seconds. No calls: no limit."""
+class Rate(msgspec.Struct, frozen=True):
+    """At most so many calls in any so many seconds."""
 
-    calls: int
-    period_s: int = 60
+    calls: Annotated[int, Meta(ge=0)]
+    """0: no limit."""
+    period_s: Annotated[int, Meta(ge=1)] = 60
+    """Whole seconds."""
 
 
 class Rates:
