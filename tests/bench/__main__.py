@@ -17,8 +17,12 @@ from tests.bench.cases import CASES
 from tests.bench.figures import Report, Row, report, table, targets
 from tests.bench.profiles import PROFILED, profile
 from tests.bench.servers import QUICK, Servers, Size
+from tests.bench.soak import soak
 
 OUTPUT = Path("build/bench.json")
+SOME = Path("build/bench-some.json")
+"""Of a run of single cases, which must not pass for the whole."""
+SOAKED = Path("build/bench-soak.json")
 SIZES = {
     "rounds": "rounds of each pair",
     "calls": "calls in a round",
@@ -48,13 +52,21 @@ def main() -> int:
     if options.profile:
         sys.stdout.write(asyncio.run(profile(options.profile)) + "\n")
         return 0
+    if options.soak:
+        found = asyncio.run(soak(options.soak))
+        _write(found, SOAKED)
+        return 0
     given = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
     size = (QUICK if options.quick else Size())._replace(**given)
     found = asyncio.run(run(size, options.only or CASES, lambda text: sys.stderr.write(f"bench: {text} …\n")))
-    OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
-    sys.stdout.write(f"{table(found)}\n\n{targets(found)}\n")
+    _write(found, SOME if options.only else OUTPUT)
     return 0
+
+
+def _write(found: Report, file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    sys.stdout.write(f"{table(found)}\n\n{targets(found)}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         usual = f"({default}, with --quick {quick})"
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), metavar="N", help=f"{text} {usual}")
     parser.add_argument("--profile", metavar="CASE", choices=PROFILED, help=f"only that: one of {', '.join(PROFILED)}")
+    parser.add_argument("--soak", metavar="MINUTES", type=float, help="only that: whether memory stays as it is")
     return parser
 
 

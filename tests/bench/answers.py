@@ -12,7 +12,7 @@ DESTINATIONS = 1024
 JOB = "300~100"
 """The export job whose file is downloaded, as the gateway names it: segment and export."""
 WATCHED = "300~101"
-"""The export job that is another at every second look."""
+"""The export job that is another at every third look."""
 
 
 def meiro_destination(destination_id: int) -> dict[str, Any]:
@@ -93,17 +93,17 @@ SEGMENT_DESTINATION = {
 }
 
 
-def meiro_export(export_id: object, name: str) -> dict[str, Any]:
+def meiro_export(export_id: int, status: str) -> dict[str, Any]:
     """https://docs.meiro.dev/docs/api/meiro-cdp-api/segment-exports."""
     return {
         "id": export_id,
         "user_id": 200,
         "segment_id": 300,
         "segment_export_destination_id": 100,
-        "name": name,
+        "name": "Export",
         "settings": {"table": "buyers"},
         "frontend_settings": {},
-        "status": "running",
+        "status": status,
         "stats": {"statuses_history": {"waiting": "2017-01-01 15:35:00", "running": "2017-01-01 15:36:00"}},
         "created": "2017-01-01 15:35:00",
     }
@@ -120,8 +120,8 @@ def _page(**rows: object) -> bytes:
 
 COUNT = 1_000_000_000
 """Where what is counted begins: always as many digits, so that an answer stays as long as it is."""
-MADE = _json({"segment_export": meiro_export(COUNT, "Export")})
-SEEN = _json({"segment_export": meiro_export(101, f"Look {COUNT}")})
+MADE = _json({"segment_export": meiro_export(COUNT, "waiting")})
+SEEN, SEEN_ANEW = (_json({"segment_export": meiro_export(101, status)}) for status in ("running", "Running"))
 LOGGED_IN = _json(TOKEN)
 FILE_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=export.csv\r\n"
@@ -150,8 +150,9 @@ ANSWERS: dict[bytes, bytes] = {
     b"/destinations/" + SEGMENT_ID.encode(): _json({"data": {"destination": SEGMENT_DESTINATION}}),
 }
 """The whole response by path; a POST is answered when its body has come."""
-COUNTED: dict[bytes, tuple[bytes, int]] = {
-    b"/api/segments/300/exports": (MADE, 1),
-    b"/api/segments/300/exports/101": (SEEN, 2),
+IN_TURN: dict[bytes, tuple[bytes, ...]] = {
+    b"/api/segments/300/exports/101": (SEEN, SEEN, SEEN, SEEN_ANEW, SEEN_ANEW, SEEN_ANEW),
 }
-"""Responses in which a number grows, and how often they are given before it does."""
+"""Whole responses of which each has its turn; when they were asked for is noted."""
+COUNTED: dict[bytes, bytes] = {b"/api/segments/300/exports": MADE}
+"""The whole response, in which a number grows from call to call."""

@@ -31,6 +31,8 @@ from audiencegateway.v1.export_jobs_pb2 import (
     ExportAudience,
     ExportJob,
     GetExportJobRequest,
+    WatchExportJobRequest,
+    WatchExportJobResponse,
 )
 from audiencegateway.v1.members_pb2 import (
     AudienceMember,
@@ -46,6 +48,8 @@ IN_MEMORY_BYTES = 1024 * 1024
 PIECE_BYTES = 64 * 1024
 MAX_FILE_BYTES = 100 * 1024 * 1024 - 1
 MAX_CHUNK_BYTES = 256 * 1024
+LOOKS_EVERY_S = 1.7
+"""About as often as the gateway looks at a job that changes at every third look."""
 
 
 class MeiroDestination(msgspec.Struct):
@@ -138,12 +142,13 @@ def export_job(parent: str, source: MeiroExport) -> ExportJob:
         display_name=source.name,
         destination=f"{parent}/destinations/{source.segment_export_destination_id}",
         audiences=[ExportAudience(audience_id=str(source.segment_id))],
-        state=STATES[source.status],
+        state=STATES[source.status.lower()],
         vendor_state=source.status,
         vendor_job_id=str(source.id),
     )
     job.create_time.FromDatetime(_time(source.created))
-    job.start_time.FromDatetime(_time(source.stats["statuses_history"]["running"]))
+    if job.state != ExportJob.PENDING:
+        job.start_time.FromDatetime(_time(source.stats["statuses_history"]["running"]))
     job.meiro.settings.update(source.settings)
     job.meiro.frontend_settings.SetInParent()
     job.meiro.frontend_settings.update(source.frontend_settings)
@@ -190,6 +195,9 @@ class BarePipe:
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
+        self._seen: ExportJob | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
 
     async def get_destination(self, request: GetDestinationRequest, context: Context) -> Destination:
         parent, _, destination_id = request.name.rpartition("/destinations/")
@@ -215,6 +223,30 @@ class BarePipe:
     async def get_nothing(self, request: GetExportJobRequest, context: Context) -> ExportJob:
         """Ask nobody: what the load itself costs."""
         return ExportJob(name=request.name)
+
+    async def watch(self, request: WatchExportJobRequest, context: Context) -> AsyncGenerator[WatchExportJobResponse]:
+        """Tell the job as it was seen at the last look, and then as it is at each; the looks go on for ever."""
+        self._looking = self._looking or asyncio.create_task(self._look(request.name))
+        while True:
+            if self._seen is not None:
+                yield WatchExportJobResponse(export_job=self._seen)
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+
+    async def _look(self, name: str) -> None:
+        parent, _, ids = name.rpartition("/exportJobs/")
+        segment_id, export_id = ids.split("~")
+        while True:
+            async with self._session.get(f"/api/segments/{segment_id}/exports/{export_id}") as response:
+                job = export_job(parent, EXPORT.decode(await response.read()).segment_export)
+            if job != self._seen:
+                self._seen = job
+                waiting, self._waiting = self._waiting, []
+                for waiter in waiting:
+                    if not waiter.done():
+                        waiter.set_result(None)
+            await asyncio.sleep(LOOKS_EVERY_S)
 
     async def download(
         self, request: DownloadExportJobRequest, context: Context
@@ -268,6 +300,9 @@ class BarePipe:
             "ExportJobService": {
                 "CreateExportJob": unary(self.create_export_job, *_codecs(CreateExportJobRequest, ExportJob)),
                 "GetExportJob": unary(self.get_nothing, *_codecs(GetExportJobRequest, ExportJob)),
+                "WatchExportJob": grpc.unary_stream_rpc_method_handler(
+                    self.watch, *_codecs(WatchExportJobRequest, WatchExportJobResponse)
+                ),
                 "DownloadExportJob": grpc.unary_stream_rpc_method_handler(
                     self.download, *_codecs(DownloadExportJobRequest, DownloadExportJobResponse)
                 ),

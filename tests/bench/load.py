@@ -26,6 +26,23 @@ class Load:
         """Make one call; return its answer as it came."""
         return await self._unary(method)(request.SerializeToString(), timeout=TIMEOUT_S, metadata=AUTHORIZED)
 
+    async def once(self, method: str, payload: bytes, timeout_s: float) -> bytes:
+        """Make one call. Raises grpc.aio.AioRpcError."""
+        return await self._unary(method)(payload, timeout=timeout_s, metadata=AUTHORIZED)
+
+    async def watch(self, method: str, request: Message, seconds: float) -> int:
+        """Receive a stream for some time, then cancel it; return how many messages came."""
+        call: grpc.aio.UnaryStreamCall[bytes, bytes] = self._stream(method)(
+            request.SerializeToString(), metadata=AUTHORIZED
+        )
+        received = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                async for _ in call:
+                    received += 1
+        call.cancel()
+        return received
+
     async def calls(self, method: str, requests: Sequence[bytes], count: int, in_flight: int) -> float:
         """Make *count* calls, *in_flight* at a time; return how many seconds that took.
 
@@ -72,11 +89,13 @@ class Load:
 
     async def download(self, method: str, request: Message) -> int:
         """Receive a stream; return how many bytes came."""
-        call: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(METHODS + method)
         size_bytes = 0
-        async for message in call(request.SerializeToString(), timeout=TIMEOUT_S, metadata=AUTHORIZED):
+        async for message in self._stream(method)(request.SerializeToString(), timeout=TIMEOUT_S, metadata=AUTHORIZED):
             size_bytes += len(message)
         return size_bytes
+
+    def _stream(self, method: str) -> grpc.aio.UnaryStreamMultiCallable[bytes, bytes]:
+        return self._channel.unary_stream(METHODS + method)
 
     def _unary(self, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
         return self._channel.unary_unary(METHODS + method)

@@ -1,5 +1,6 @@
 """What the cases share: the stub, the gateway and the bare pipe that take turns, and how much of everything."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
@@ -66,5 +67,13 @@ class Servers:
 
     async def counted(self) -> int:
         """Return how many calls the stub has had."""
-        async with aiohttp.ClientSession() as session, session.get(f"{self.stub.address}/_counted") as response:
-            return int(await response.read())
+        return int(await self._ask("_counted"))
+
+    async def looks(self) -> list[float]:
+        """Return when the job that is watched was asked for, in seconds."""
+        found: list[float] = json.loads(await self._ask("_looks"))
+        return found
+
+    async def _ask(self, path: str) -> bytes:
+        async with aiohttp.ClientSession() as session, session.get(f"{self.stub.address}/{path}") as response:
+            return await response.read()

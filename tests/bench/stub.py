@@ -2,17 +2,19 @@
 
 It costs some tens of microseconds a call, a tenth of what it is there to measure. What a vendor's address begins with
 says how it behaves: `/after-50/` answers after 50 ms, `/never/` takes calls and answers none, `/flaky/` refuses every
-fifth call and hangs up on every seventeenth. `GET /_counted` says how many calls came so far, without itself.
+fifth call and hangs up on every seventeenth. `GET /_counted` says how many calls came so far, without itself, and
+`GET /_looks` when those came that are answered in turn, in seconds.
 """
 
 import asyncio
 import json
 import sys
+import time
 from collections import Counter
 from itertools import count
 from typing import ClassVar, cast
 
-from tests.bench.answers import ANSWERS, BUSY, COUNT, COUNTED, DOWNLOAD_BYTES, FILE_HEAD, LOGGED_IN, NOT_FOUND
+from tests.bench.answers import ANSWERS, BUSY, COUNT, COUNTED, DOWNLOAD_BYTES, FILE_HEAD, IN_TURN, LOGGED_IN, NOT_FOUND
 
 PIECE = b"0123456789abcde\n" * (256 * 1024 // 16)
 AFTER, NEVER, FLAKY = b"after-", b"never", b"flaky"
@@ -24,6 +26,7 @@ class Stub(asyncio.Protocol):
 
     counted = 0
     given: ClassVar[Counter[bytes]] = Counter()
+    looks: ClassVar[list[float]] = []
     flaky = count(1)
 
     def __init__(self) -> None:
@@ -59,9 +62,9 @@ class Stub(asyncio.Protocol):
 
     def _answer(self) -> None:
         path = self._path
-        if path == b"/_counted":
-            number = json.dumps(Stub.counted).encode()
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(number), number))
+        if path in {b"/_counted", b"/_looks"}:
+            said = json.dumps(Stub.counted if path == b"/_counted" else Stub.looks).encode()
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
             return
         Stub.counted += 1
         response = ANSWERS.get(path)
@@ -103,12 +106,15 @@ class Stub(asyncio.Protocol):
 
 def _response(path: bytes) -> bytes:
     """Return the whole response to a call that is not a download."""
-    if path not in COUNTED:
-        return ANSWERS.get(path, NOT_FOUND)
-    response, every = COUNTED[path]
-    number = COUNT + Stub.given[path] // every
-    Stub.given[path] += 1
-    return response.replace(b"%d" % COUNT, b"%d" % number)
+    number = Stub.given[path]
+    if path in IN_TURN:
+        Stub.looks.append(time.monotonic())
+        Stub.given[path] += 1
+        return IN_TURN[path][number % len(IN_TURN[path])]
+    if path in COUNTED:
+        Stub.given[path] += 1
+        return COUNTED[path].replace(b"%d" % COUNT, b"%d" % (COUNT + number))
+    return ANSWERS.get(path, NOT_FOUND)
 
 
 def _content_length(head: bytes) -> int:

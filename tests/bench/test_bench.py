@@ -5,10 +5,12 @@ import pytest
 
 from tests.bench.__main__ import run
 from tests.bench.cases import CASES
+from tests.bench.cases.watching import most_within
 from tests.bench.figures import Report, Row, at_least, at_most, report, rounds, single, skipped, table, targets
 from tests.bench.pairs import Rounds, Taken
 from tests.bench.profiles import profile
 from tests.bench.servers import TINY
+from tests.bench.soak import rise, soak
 
 KEYS = {"figure", "value", "unit", "target", "ok", "spread", "note"}
 
@@ -24,6 +26,8 @@ FIGURES = {
     "download": ["download: bytes/s ÷ bare pipe"],
     "upload": ["upload: rows/s per core ÷ bare pipe"],
     "upload-memory": ["upload: peak memory, 20,000 rows - 10,000 rows"],
+    "watch": ["20 watchers of one job: vendor calls per interval", "20 watchers of one job: memory ÷ bare streams"],
+    "bulkhead": ["one vendor of 4 silent, 200 calls/s to the others: p99 ÷ all answer"],
     "peers": ["GetDestination: p50, through the gateway ÷ direct, aiohttp"],
     "memory": ["resident memory, after load"],
 }
@@ -41,6 +45,23 @@ async def test_a_tiny_run_gives_the_figures_of_a_case(case: str) -> None:
     for title in FIGURES[case]:
         assert (measured[title].value is None) == bool(measured[title].note)
         assert title in table(found)
+
+
+async def test_a_short_soak_tells_what_rises_and_what_callers_got() -> None:
+    measured = {row.figure: row for row in (await soak(0.02)).rows}
+    assert measured["soak of 0.02 minutes: memory, rise after warm-up"].target
+    assert measured["soak of 0.02 minutes: tasks left when it is over"].ok
+    assert measured["soak of 0.02 minutes: create: OK"].value == 30
+
+
+def test_looks_that_are_an_interval_apart_are_one_an_interval() -> None:
+    assert most_within(0.9, [0.0, 1.0, 2.1, 3.7]) == 1
+    assert most_within(0.9, [0.0, 1.0, 1.1, 3.7]) == 2
+
+
+def test_a_rise_is_that_of_the_line_whatever_lies_off_it() -> None:
+    assert rise([0, 1, 2, 3], [10, 12, 14, 16]) == pytest.approx(6)
+    assert rise([0, 1, 2, 3, 4], [10, 10, 90, 10, 10]) == pytest.approx(0)
 
 
 async def test_a_profile_names_what_took_the_time() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from tests.bench.cases import creates, fanout, peers, reads, starts, streams
+from tests.bench.cases import bulkhead, creates, fanout, peers, reads, starts, streams, watching
 from tests.bench.figures import Row
 from tests.bench.servers import Servers
 
@@ -17,6 +17,8 @@ CASES: dict[str, Callable[[Servers], Awaitable[list[Row]]]] = {
     "download": streams.download,
     "upload": streams.upload,
     "upload-memory": streams.memory,
+    "watch": watching.watch,
+    "bulkhead": bulkhead.bulkhead,
     "peers": peers.peers,
     "memory": starts.memory,
 }
