@@ -139,9 +139,10 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         if not validate_only:
             _, destination_id = names.parse(destination.name, "Destination")
             with suppress(NotFound):  # It was just read, so that this is what a repeated DELETE finds.
-                await self._send(
+                answer = await self._send(
                     wire.DELETE_IMPORT, *_ids(destination_id), resource=destination.name, conflict="DESTINATION_IN_USE"
                 )
+                self._refuse_a_page(answer)
         deleted = Destination()
         deleted.CopyFrom(destination)
         deleted.state = Destination.DELETED
@@ -277,7 +278,8 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         refusal = None
         try:
             # It may be sent again: what is cancelled stays so.
-            await self._send(wire.ACT, *ids, json={"action": "CANCEL"}, resource=name, retry=Retry.IDEMPOTENT)
+            answer = await self._send(wire.ACT, *ids, json={"action": "CANCEL"}, resource=name, retry=Retry.IDEMPOTENT)
+            self._refuse_a_page(answer)
         except (Rejected, NotFound, Conflict) as error:
             refusal = error
         job = await self.get_export_job(export_job_id)
@@ -378,6 +380,11 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         if full:
             keep(found, self.http.decode(answer, wire.Json))
         return found
+
+    def _refuse_a_page(self, answer: Answer) -> None:
+        """Refuse what is no JSON, where nothing else of an answer is needed: a proxy's page says nothing was done."""
+        if answer.body.strip():
+            self.http.decode(answer, wire.Json)
 
     async def _send(
         self,

@@ -152,6 +152,19 @@ async def test_an_answer_that_is_not_what_is_documented_is_named_so(
     assert len(datamart.requests()) == 1
 
 
+@pytest.mark.parametrize("page", ["<html>", '{"half": ['])
+async def test_a_page_of_a_proxy_is_no_word_that_something_was_deleted_or_cancelled(
+    datamart: Datamart, adapter: MediarithmicsAdapter, page: str
+) -> None:
+    for method in ("DELETE", "POST"):
+        datamart.sandbox.fault(path="*", method=method, body=page)
+    with pytest.raises(ProtocolViolation):
+        await adapter.delete_destination(Destination(name=named(NEWSLETTER)), force=False, validate_only=False)
+    with pytest.raises(ProtocolViolation):
+        await adapter.cancel_export_job(datamart.sandbox.suite["jobs"]["PENDING"])
+    assert not any(entry["accepted"] for entry in datamart.sandbox.journal if entry["method"] != "GET")
+
+
 async def test_a_wrong_type_is_reported_with_its_place(datamart: Datamart, adapter: MediarithmicsAdapter) -> None:
     datamart.sandbox.fault(path="*/90001", body={"data": {"id": "1", "result": {"total_failure": []}}})
     with pytest.raises(ProtocolViolation, match=r"data\.result\.total_failure"):
