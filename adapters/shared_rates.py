@@ -1,6 +1,6 @@
 """Rates that several replicas keep to together, counted in Redis. Loaded only where one is configured.
 
-Redis is never waited for longer than `PATIENCE_S`, and no call fails for want of it: while it is gone each replica
+Redis is never waited for longer than a call's patience, and no call fails for want of it: while it is gone each replica
 keeps to the rates alone, and asks again from time to time.
 """
 
@@ -20,12 +20,10 @@ from adapters.rates import Rate
 
 LOG = logging.getLogger(__name__)
 
-PATIENCE_S = 0.05
 REST_S = 5.0
 """After Redis failed it is not asked for so long."""
 MIN_WAIT_S = 0.01
 """Where the turn that was refused is free by the time that its wait is asked for."""
-PREFIX = "audience-gateway"
 
 
 class SharedRates:
@@ -35,8 +33,8 @@ class SharedRates:
         self,
         url: str,
         *,
-        prefix: str = PREFIX,
-        patience_s: float = PATIENCE_S,
+        prefix: str,
+        patience_s: float,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:

@@ -91,7 +91,7 @@ async def run_serve(options: argparse.Namespace) -> int:
 async def run_check(options: argparse.Namespace) -> int:
     """Check the configuration, then every connection."""
     settings = load(options.config, os.environ)
-    connections = await Connections.open(settings.connections)
+    connections = await Connections.open(settings.connections, redis=settings.redis)
     try:
         results = await checks.check(connections)
     finally:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,7 +15,10 @@ from adapters.base import Adapter
 from adapters.errors import ApiError, Missing
 from adapters.transport import Timeouts, Transport
 from audiencegateway.v1 import connections_pb2 as pb
-from gateway.settings import Adapters, ConfiguredConnection
+from gateway.settings import Adapters, ConfiguredConnection, RedisSettings
+
+if TYPE_CHECKING:
+    from adapters.shared_rates import SharedRates  # takes long to load, and few need it
 
 LOG = logging.getLogger(__name__)
 
@@ -60,15 +64,26 @@ class Connections:
         configured: Iterable[ConfiguredConnection],
         adapters: Adapters | None = None,
         *,
+        redis: RedisSettings | None = None,
         now: Callable[[], float] = time.time,
     ) -> "Connections":
-        """Make a transport and an adapter for each; no vendor is called."""
+        """Make a transport and an adapter for each; neither a vendor nor *redis* is called."""
         kinds = registry.adapters() if adapters is None else adapters
         async with AsyncExitStack() as closing:
             opened = []
+            shared = _shared_rates(redis) if redis else None
+            if shared is not None:
+                closing.push_async_callback(shared.close)
             for entry in configured:
-                timeouts = Timeouts(**msgspec.structs.asdict(entry.timeouts))
-                transport = Transport(entry.vendor, entry.id, timeouts=timeouts, now=now)
+                transport = Transport(
+                    entry.vendor,
+                    entry.id,
+                    timeouts=Timeouts(**msgspec.structs.asdict(entry.timeouts)),
+                    policy=entry.policy,
+                    rates=entry.rates,
+                    shared_rates=partial(shared.take, entry.id) if shared else None,
+                    now=now,
+                )
                 closing.push_async_callback(transport.close)
                 opened.append(
                     Connection(
@@ -104,3 +119,9 @@ class Connections:
             name = names.connection(connection_id)
             raise Missing(f"{name} is not configured", reason="CONNECTION_NOT_FOUND", resource=name)
         return connection
+
+
+def _shared_rates(redis: RedisSettings) -> "SharedRates":
+    from adapters.shared_rates import SharedRates  # noqa: PLC0415 - as said above
+
+    return SharedRates(redis.url.reveal(), prefix=redis.prefix, patience_s=redis.timeout_s)

@@ -33,7 +33,7 @@ async def serve(settings: Settings, ready: Callable[[str], None], *, reuse_port:
     # Only what serves loads gRPC, and only after it was said how loud it may be.
     from gateway.server import build  # noqa: PLC0415 - as said above
 
-    connections = await Connections.open(settings.connections)
+    connections = await Connections.open(settings.connections, redis=settings.redis)
     try:
         server = build(settings, connections, reuse_port=reuse_port)
         try:

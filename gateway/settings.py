@@ -13,10 +13,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from adapters import names, registry
 from adapters.base import Adapter, ConnectionSettings
 from adapters.keys import ADDRESS, Must, is_address, is_in_clear
+from adapters.policy import Policy
+from adapters.rates import BOTH, Rate
 from adapters.secrets import MASK, Secret
 from adapters.transport import Timeouts
 from gateway import addresses
@@ -29,6 +32,7 @@ MIN_KEY_CHARS = 32
 _TIMEOUTS = Timeouts()
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 IN_CLEAR = "must be https: http goes to this machine alone, or anywhere with allow_plain_http = true"
+_REDIS = re.compile(r"rediss?://([^/?#\s]*@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[0-9]*)?", re.ASCII)
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
 
 Seconds = Annotated[float, Meta(ge=0)]
@@ -42,6 +46,21 @@ Sha256 = Annotated[str, Must("64 hexadecimal digits", lambda text: _SHA256.fullm
 SealKey = Annotated[
     Secret,
     Must(f"a secret of at least {MIN_KEY_CHARS} characters", lambda key: len(key.reveal()) >= MIN_KEY_CHARS),
+]
+
+
+SomeDays = Annotated[float, Meta(gt=0)]
+StoreUrl = Annotated[
+    Secret,
+    Must(
+        "a secret of the form postgresql://USER:PASSWORD@HOST/DATABASE",
+        lambda url: url.reveal().startswith("postgresql://"),
+    ),
+]
+
+
+RedisUrl = Annotated[
+    Secret, Must("an address such as redis://HOST:6379/0", lambda url: _REDIS.fullmatch(url.reveal()) is not None)
 ]
 
 
@@ -106,6 +125,37 @@ class ServerSettings(msgspec.Struct, kw_only=True, frozen=True):
     days. The same in every replica. Empty: a random one, for one replica only, and tokens end with the process."""
 
 
+class LedgerSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """`[ledger]`: where it is recorded what was sent, so that nothing is sent twice and nothing is forgotten."""
+
+    store: Literal["sqlite", "postgresql", "memory"] = "sqlite"
+    """`sqlite`: one file, for the processes of one machine; `postgresql`: a server, for several replicas, which needs
+    `url`; `memory`: nothing is kept, and a request that is repeated after a restart runs again."""
+    directory: Text = "state"
+    """Folder of the file; made where it is not there. Belongs on a disk that outlives the process, and on a local one:
+    SQLite's locks don't hold on a network's."""
+    url: StoreUrl | None = None
+    """A secret of the form `postgresql://USER:PASSWORD@HOST/DATABASE`. The tables are made, and kept up to date, by
+    the gateway."""
+    request_id_days: SomeDays = 7.0
+    """How long a repeated `request_id` is answered and not done again."""
+    job_days: SomeDays = 400.0
+    """How long a job is known as started here, and a `g~…` name understood, after its outcome was known."""
+    reconcile_every_s: SomeSeconds = 30.0
+    """How often what lost writes came to is looked for, and what other replicas did is learned."""
+    listing_lag_s: Seconds | None = None
+    """How long a vendor's lists may take to show what it accepted; unless set, what its adapter says."""
+    lease_s: SomeSeconds = 30.0
+    """A process that gave no sign of life for so long is dead, and others may go on with what it had begun."""
+    timeout_s: SomeSeconds = 5.0
+    """How long the store may take; after that a write is refused, and nothing sent."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can't work. Raises ValueError."""
+        if (self.store == "postgresql") != (self.url is not None):
+            raise ValueError('store = "postgresql" and url go together')
+
+
 class TimeoutSettings(msgspec.Struct, kw_only=True, frozen=True):
     """`[connections.timeouts]`: how long the vendor may take."""
 
@@ -119,6 +169,18 @@ class TimeoutSettings(msgspec.Struct, kw_only=True, frozen=True):
     """Between two pieces of a download or upload, which have no end of their own."""
 
 
+class RedisSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """`[redis]`: what counts calls against `rates` for all replicas together. Without it each counts its own."""
+
+    url: RedisUrl
+    """A secret of the form `redis://[USER:PASSWORD@]HOST:PORT/DATABASE`, or `rediss://` for TLS. While it can't be
+    reached each replica counts its own, and says so in its log."""
+    timeout_s: SomeSeconds = 0.05
+    """How long a call waits for it at most."""
+    prefix: Text = "audience-gateway"
+    """What its keys begin with: the same in all replicas, another in each gateway that has other connections."""
+
+
 class ConnectionKeys(msgspec.Struct, kw_only=True, frozen=True):
     """`[[connections]]`: an account at a vendor. What is not here is one of the vendor's own keys."""
 
@@ -130,6 +192,12 @@ class ConnectionKeys(msgspec.Struct, kw_only=True, frozen=True):
     """For people."""
     timeouts: TimeoutSettings = TimeoutSettings()
     """How long the vendor may take."""
+    policy: Policy = Policy()
+    """How much at once, how often again, and when not at all; its keys: `adapters/policy.py`."""
+    rates: dict[str, Rate] = msgspec.field(default_factory=dict)
+    """How many calls are sent in a time, by class: `reads`, `writes`, and what the vendor counts by itself, for which
+    see its README. For example `reads = {calls = 100, period_s = 60}`; `period_s` is 60 unless given. In place of what
+    the adapter knows of the vendor; `calls = 0`: no limit. After a 429 fewer are sent, whatever stands here."""
     allow_plain_http: bool = False
     """Whether the vendor's addresses may be http beyond this machine: what is sent there, credentials too, can be
     read on its way."""
@@ -149,6 +217,10 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """HOST:PORT, [IPv6]:PORT or unix:/path. Any but loopback and a socket file needs `[tls]` and `[[callers]]`."""
     server: ServerSettings = ServerSettings()
     """How calls are served."""
+    ledger: LedgerSettings = LedgerSettings(store="memory")
+    """Where it is recorded what was sent. A file without this table: `sqlite`."""
+    redis: RedisSettings | None = None
+    """Without it each replica counts its own calls."""
     tls: TlsSettings | None = None
     """Without it calls come in clear."""
     callers: tuple[ConfiguredCaller, ...] = ()
@@ -184,7 +256,9 @@ def load(path: Path, environ: Mapping[str, str], adapters: Adapters | None = Non
     if settings is None or decoder.mistakes:
         # An adapter words its own mistakes, and might put more into them than it should.
         raise SettingsError(str(path), [Mistake(key, references.masked(text)) for key, text in decoder.mistakes])
-    return settings
+    ledger = settings.ledger if "ledger" in document else LedgerSettings()
+    folder = str(path.parent.absolute() / ledger.directory)
+    return replace(settings, ledger=replace(ledger, directory=folder))
 
 
 def connection_in_plain_text(keys: Mapping[str, object], adapters: Adapters | None = None) -> ConfiguredConnection:
@@ -225,6 +299,11 @@ class _Vendors:
         if issubclass(adapter.Settings, ConnectionSettings):
             for text in adapter.Settings.contradictions(theirs):
                 decoder.note(key, text)
+        kinds = (*BOTH, *adapter.rates)
+        rates = table.get("rates")
+        for kind in rates if isinstance(rates, dict) else ():
+            if kind not in kinds:
+                decoder.note(join(join(key, "rates"), kind), f"no such class of calls; there are {', '.join(kinds)}")
         for field in msgspec.structs.fields(adapter.Settings):
             if (
                 ADDRESS in unwrapped(field.type)[1]

@@ -62,7 +62,8 @@ async def test_without_redis_every_call_goes_and_the_log_says_so_once(
     closed: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 0.0
-    shared = SharedRates(f"redis://:hunter2@127.0.0.1:{closed}/0", clock=lambda: now)
+    url = f"redis://:hunter2@127.0.0.1:{closed}/0"
+    shared = SharedRates(url, prefix="test", patience_s=PATIENT_S, clock=lambda: now)
     caplog.set_level(logging.INFO)
     for _ in range(3):
         assert await shared.take("main", READS, Rate(1, 60)) == 0.0
@@ -75,7 +76,7 @@ async def test_without_redis_every_call_goes_and_the_log_says_so_once(
 
 async def test_a_redis_that_never_answers_is_not_waited_for(mute: int) -> None:
     now = 0.0
-    shared = SharedRates(f"redis://127.0.0.1:{mute}/0", patience_s=0.01, clock=lambda: now)
+    shared = SharedRates(f"redis://127.0.0.1:{mute}/0", prefix="test", patience_s=0.01, clock=lambda: now)
     async with asyncio.timeout(10):
         assert await shared.take("main", READS, Rate(1, 60)) == 0.0
     await shared.close()
@@ -83,7 +84,7 @@ async def test_a_redis_that_never_answers_is_not_waited_for(mute: int) -> None:
 
 async def test_a_redis_that_failed_is_left_alone_for_a_while(mute: int) -> None:
     now = 0.0
-    shared = SharedRates(f"redis://127.0.0.1:{mute}/0", patience_s=0.01, clock=lambda: now)
+    shared = SharedRates(f"redis://127.0.0.1:{mute}/0", prefix="test", patience_s=0.01, clock=lambda: now)
     await shared.take("main", READS, RATE)
     shared.patience_s = PATIENT_S
     async with asyncio.timeout(10):
@@ -99,7 +100,7 @@ async def test_a_redis_that_failed_is_left_alone_for_a_while(mute: int) -> None:
 
 
 async def test_the_limit_of_one_replica_holds_while_redis_is_gone(closed: int) -> None:
-    shared = SharedRates(f"redis://127.0.0.1:{closed}/0", patience_s=PATIENT_S)
+    shared = SharedRates(f"redis://127.0.0.1:{closed}/0", prefix="test", patience_s=PATIENT_S)
     rates = Rates({READS: RATE}, shared=partial(shared.take, "main"))
     got = [await got_a_turn(rates) for _ in range(8)]
     await shared.close()

@@ -4,7 +4,7 @@ import copy
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import pytest
@@ -12,12 +12,14 @@ from msgspec import Meta
 
 from adapters.base import Adapter, ConnectionSettings
 from adapters.keys import Address
+from adapters.rates import Rate
 from adapters.secrets import Secret
 from gateway.settings import Settings, SettingsError, load
 
 SUM = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 SEAL = "a-key-for-page-tokens-that-is-long-enough"
-ENVIRON = {"ACME_TOKEN": "token-of-acme", "SEAL_KEY": SEAL, "EMPTY": ""}
+REDIS = "rediss://gateway:hunter2@redis.example:6380/1"
+ENVIRON = {"ACME_TOKEN": "token-of-acme", "SEAL_KEY": SEAL, "REDIS_URL": REDIS, "EMPTY": ""}
 
 
 class AcmeSettings(ConnectionSettings, kw_only=True, frozen=True):
@@ -46,6 +48,7 @@ class AcmeAdapter(Adapter[AcmeSettings]):
 
     vendor = "acme"
     Settings = AcmeSettings
+    rates: ClassVar[Mapping[str, Rate]] = {"starts": Rate(5, 61)}
 
 
 ADAPTERS: Mapping[str, type[Adapter[Any]]] = {"acme": AcmeAdapter}
@@ -61,6 +64,7 @@ WHOLE: dict[str, Any] = {
         "max_concurrent_calls": 7,
         "page_token_keys": [{"env": "SEAL_KEY"}],
     },
+    "redis": {"url": {"env": "REDIS_URL"}, "timeout_s": 0.2, "prefix": "shop"},
     "callers": [
         {"id": "reports", "key_sha256": SUM, "connections": ["acme-eu"]},
         {"id": "ops", "key_sha256": SUM[::-1], "connections": ["*"], "access": "write"},
@@ -76,6 +80,8 @@ WHOLE: dict[str, Any] = {
             "more_tokens": [{"env": "ACME_TOKEN"}],
             "headers": {"X-Workspace": "one"},
             "timeouts": {"operation_s": 20, "attempt_s": 4.5},
+            "policy": {"concurrency": 4, "breaker_share": 1, "backoff_base_s": 0},
+            "rates": {"reads": {"calls": 100}, "starts": {"calls": 0}, "writes": {"calls": 9, "period_s": 1}},
         },
         {"id": "acme-us", "vendor": "acme", "base_url": "https://us.acme.example", "token": {"env": "ACME_TOKEN"}},
     ],

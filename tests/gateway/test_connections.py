@@ -1,24 +1,32 @@
 """Connections: opened and closed together, found by id, and what their state learns from calls."""
 
 import itertools
+import os
+import secrets
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from adapters.base import Adapter
 from adapters.errors import CredentialsRejected, Missing, NotFound, RateLimited, Unavailable, VendorError
+from adapters.policy import Policy
+from adapters.rates import READS, Rate
+from adapters.secrets import Secret
 from adapters.transport import Transport
 from audiencegateway.v1 import connections_pb2 as pb
 from gateway.connections import Connection, Connections
-from gateway.settings import ConfiguredConnection, TimeoutSettings, connection_in_plain_text
+from gateway.settings import ConfiguredConnection, RedisSettings, TimeoutSettings, connection_in_plain_text
 from tests.gateway.acme import ADAPTERS, AcmeAdapter, AcmeSettings
 
+REDIS = os.environ.get("TEST_REDIS_URL", "")
 State = pb.Connection.State
 
 
 def configured(connection_id: str) -> ConfiguredConnection:
     keys: dict[str, Any] = {"id": connection_id, "vendor": "acme", "base_url": "https://acme.example", "token": "fake"}
-    return connection_in_plain_text({**keys, "timeouts": {"attempt_s": 2}, "display_name": "Acme"}, ADAPTERS)
+    policy = {"timeouts": {"attempt_s": 2}, "policy": {"attempts": 5}, "rates": {"reads": {"calls": 7}}}
+    return connection_in_plain_text({**keys, **policy, "display_name": "Acme"}, ADAPTERS)
 
 
 async def test_connections_come_in_the_order_of_their_ids() -> None:
@@ -45,10 +53,26 @@ async def test_each_connection_has_an_adapter_over_a_transport_of_its_own() -> N
         assert one.adapter.connection == "a"
         assert isinstance(one.adapter.settings, AcmeSettings)
         assert one.adapter.transport is not other.adapter.transport
+        assert one.adapter.transport.policy == Policy(attempts=5)
+        assert one.adapter.transport.rates.limits == {"reads": Rate(7, 60), "starts": Rate(5, 61)}
         assert one.adapter.transport.timeouts.attempt_s == 2.0
         assert one.adapter.transport.timeouts.operation_s == TimeoutSettings().operation_s == 30.0
     finally:
         await connections.close()
+
+
+@pytest.mark.skipif(not REDIS, reason="TEST_REDIS_URL is not set")
+async def test_gateways_with_one_redis_count_calls_together() -> None:
+    redis = RedisSettings(url=Secret(REDIS), timeout_s=30.0, prefix=f"test-{secrets.token_hex(8)}")
+    gateways = [await Connections.open([configured("a")], ADAPTERS, redis=redis) for _ in range(2)]
+    turns = 0
+    for i in range(10):
+        with suppress(RateLimited):
+            await gateways[i % 2].get("a").adapter.transport.rates.turn(READS, 0.0)
+            turns += 1
+    for gateway in gateways:
+        await gateway.close()
+    assert turns == 7
 
 
 async def test_close_closes_every_session() -> None:

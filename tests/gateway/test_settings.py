@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import registry
+from adapters.policy import Policy
+from adapters.rates import Rate
 from adapters.secrets import Secret
 from gateway import addresses
 from gateway.settings import SettingsError, connection_in_plain_text
-from tests.gateway.acme import ADAPTERS, SEAL, SUM, WHOLE, AcmeSettings, changed, mistakes, read
+from tests.gateway.acme import ADAPTERS, REDIS, SEAL, SUM, WHOLE, AcmeSettings, changed, mistakes, read
 
 
 def test_a_whole_file_is_read(tmp_path: Path) -> None:
@@ -36,6 +38,12 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     europe, states = settings.connections
     assert (europe.id, europe.vendor, europe.display_name) == ("acme-eu", "acme", "Acme, Europe")
     assert (europe.timeouts.operation_s, europe.timeouts.attempt_s, europe.timeouts.connect_s) == (20.0, 4.5, 3.0)
+    assert europe.policy == Policy(concurrency=4, breaker_share=1.0, backoff_base_s=0.0)
+    assert europe.rates == {"reads": Rate(100, 60), "starts": Rate(0), "writes": Rate(9, 1)}
+    assert (states.policy, states.rates) == (Policy(), {})
+    assert settings.redis is not None
+    redis = settings.redis
+    assert (redis.url.reveal(), redis.timeout_s, redis.prefix) == (REDIS, 0.2, "shop")
     assert isinstance(europe.settings, AcmeSettings)
     assert (europe.settings.token.reveal(), europe.settings.batch) == ("token-of-acme", 20)
     assert [token.reveal() for token in europe.settings.more_tokens] == ["token-of-acme"]
@@ -47,6 +55,7 @@ def test_a_short_file_gets_the_defaults(tmp_path: Path) -> None:
     settings = read(tmp_path, {"connections": [WHOLE["connections"][1]]})
 
     assert (settings.listen, settings.tls, settings.callers) == ("127.0.0.1:50051", None, ())
+    assert settings.redis is None
     server = settings.server
     assert (server.default_deadline_s, server.shutdown_drain_s, server.shutdown_grace_s) == (30.0, 0.0, 25.0)
     assert (server.reflection, server.max_message_bytes, server.max_concurrent_calls) == (False, 4194304, 1000)
@@ -74,6 +83,7 @@ def test_a_secret_does_not_show_in_the_settings(tmp_path: Path) -> None:
     settings = read(tmp_path, changed({"connections.0.spare": {"env": "ACME_TOKEN"}}))
     assert "token-of-acme" not in repr(settings)
     assert SEAL not in repr(settings)
+    assert "hunter2" not in repr(settings)
 
 
 def test_a_simulator_gives_its_secrets_in_plain_text() -> None:

@@ -38,6 +38,44 @@ REFUSED: list[tuple[str, object, str, str]] = [
     ("connections.0.region", "mars", "connections[0].region", 'must be "eu" or "us"'),
     ("connections.0.headers.A", 1, "connections[0].headers.A", "must be text"),
     ("connections.0.timeouts.idle_s", 0, "connections[0].timeouts.idle_s", "must be a number above 0"),
+    ("connections.0.policy.attempts", 0, "connections[0].policy.attempts", "must be a whole number at least 1"),
+    ("connections.0.policy.queue", -1, "connections[0].policy.queue", "must be a whole number at least 0"),
+    (
+        "connections.0.policy.queue_share",
+        1.1,
+        "connections[0].policy.queue_share",
+        "must be a number above 0 at most 1",
+    ),
+    (
+        "connections.0.policy.breaker_share",
+        0,
+        "connections[0].policy.breaker_share",
+        "must be a number above 0 at most",
+    ),
+    ("connections.0.policy.breaker_open_s", 0.0, "connections[0].policy.breaker_open_s", "must be a number above 0"),
+    ("connections.0.policy.atempts", 1, "connections[0].policy.atempts", "no such key; is it attempts?"),
+    ("connections.0.policy", [], "connections[0].policy", "must be a table"),
+    (
+        "connections.0.rates.red",
+        {"calls": 1},
+        "connections[0].rates.red",
+        "no such class of calls; there are reads, wri",
+    ),
+    ("connections.0.rates.reads", 5, "connections[0].rates.reads", "must be a table"),
+    ("connections.0.rates.reads.calls", -1, "connections[0].rates.reads.calls", "must be a whole number at least 0"),
+    ("connections.0.rates.reads.calls", None, "connections[0].rates.reads.calls", "is missing; it must be a whole num"),
+    ("connections.0.rates.reads.period_s", 0, "connections[0].rates.reads.period_s", "must be a whole number at least"),
+    (
+        "connections.0.rates.reads.period_s",
+        0.5,
+        "connections[0].rates.reads.period_s",
+        "must be a whole number at leas",
+    ),
+    ("redis.url", "redis://s3cret@redis.example", "redis.url", LITERAL),
+    ("redis.url", {"env": "ACME_TOKEN"}, "redis.url", "must be an address such as redis://HOST:6379/0"),
+    ("redis.url", None, "redis.url", "is missing"),
+    ("redis.timeout_s", 0, "redis.timeout_s", "must be a number above 0"),
+    ("redis.prefix", "", "redis.prefix", "must be text of length at least 1"),
     ("connections.1.id", "Acme_US", "connections[1].id", "must be a lower-case letter, then lower-case letters, "),
     ("connections.1.vendor", "acne", "connections[1].vendor", "no such vendor; there are acme"),
     ("connections.1.vendor", 7, "connections[1].vendor", "must be text"),
@@ -68,7 +106,7 @@ REFUSED: list[tuple[str, object, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "key", "text"), REFUSED, ids=lambda part: str(part)[:24])
+@pytest.mark.parametrize(("path", "value", "key", "text"), REFUSED, ids=lambda part: str(part)[:40])
 def test_a_mistake_is_told_with_its_key_and_what_is_right(
     tmp_path: Path, path: str, value: object, key: str, text: str
 ) -> None:
@@ -128,6 +166,10 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         "connections.0.token": "s3cret",
         "connections.0.timeouts.attempt_s": -1,
         "connections.0.region": "mars",
+        "connections.0.policy.attempts": "many",
+        "connections.0.rates.starts.calls": "many",
+        "connections.0.rates.stops": {"calls": 1},
+        "redis.url": "redis://s3cret@redis.example",
         "connections.1.id": "acme-eu",
         "connections.1.base_url": None,
         "connections.1.vendr": "acme",
@@ -139,6 +181,10 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         "server.page_token_keys[0]",
         "callers[0]",
         "callers[1].connections[0]",
+        "connections[0].policy.attempts",
+        "connections[0].rates.starts.calls",
+        "connections[0].rates.stops",
+        "redis.url",
         "connections[0].token",
         "connections[0].timeouts.attempt_s",
         "connections[0].region",
