@@ -11,6 +11,10 @@ from adapters.secrets import Secret
 
 LOG = logging.getLogger(__name__)
 
+PAUSE_S = 1.0
+"""After a fetch that failed while a token still serves; doubles each time, up to `MAX_PAUSE_S`."""
+MAX_PAUSE_S = 60.0
+
 
 class Auth(Protocol):
     """What the outbound side needs to know of credentials."""
@@ -61,7 +65,7 @@ class TokenAuth:
     """A token that is fetched when needed: once, however many calls wait for it.
 
     Within *margin_s* of its end the present token still serves while the next one is fetched; one that lives shorter
-    than twice that, in the second half of its life.
+    than twice that, in the second half of its life. If that fails, it is tried again after a pause.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class TokenAuth:
         self._token: Token | None = None
         self._retired: tuple[Secret, ...] = ()
         self._refresh_at_s = 0.0
+        self._pause_s = PAUSE_S
         self._headers: Mapping[str, str] = {}
         self._fetching: asyncio.Task[None] | None = None
 
@@ -123,6 +128,7 @@ class TokenAuth:
         token = await self._fetch(self._token)
         left_s = token.expires_at_s - self._now()
         self._refresh_at_s = token.expires_at_s - min(self._margin_s, left_s / 2)
+        self._pause_s = PAUSE_S
         self._retired = (self._token.secret,) if self._token else ()
         self._token = token
         self._headers = self._format(token.secret.reveal())
@@ -131,3 +137,8 @@ class TokenAuth:
         self._fetching = None
         if not task.cancelled() and (error := task.exception()):
             LOG.warning("token not renewed: %s", type(error).__name__)
+            if self._token is not None:
+                # Otherwise every call would ask anew, of a vendor that has enough to do.
+                pause_ends_s = self._now() + self._pause_s
+                self._refresh_at_s = min(self._token.expires_at_s, max(self._refresh_at_s, pause_ends_s))
+                self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)

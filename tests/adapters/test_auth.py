@@ -117,6 +117,45 @@ async def test_a_token_near_its_end_serves_while_the_next_is_fetched(login: Logi
     assert login.fetches == 2
 
 
+async def test_a_fetch_that_fails_in_the_background_is_tried_again_after_a_pause_that_doubles(login: Login) -> None:
+    await login.auth.headers()
+    login.failure = lambda: Unavailable("no login")
+    login.now_s += LIFE_S - MARGIN_S
+    tried_at_s: list[float] = []
+    begun_s = login.now_s
+    while login.now_s < begun_s + MARGIN_S:
+        fetches = login.fetches
+        for _ in range(3):
+            assert await login.auth.headers() == bearer(1)
+            await login.settled()
+        tried_at_s += [login.now_s - begun_s] * (login.fetches - fetches)
+        login.now_s += 1.0
+    assert tried_at_s == [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0, 123.0, 183.0, 243.0]
+
+
+async def test_a_token_that_has_ended_is_fetched_at_once_however_often_that_failed(login: Login) -> None:
+    await login.auth.headers()
+    login.failure = lambda: Unavailable("no login")
+    login.now_s += LIFE_S - 1.0
+    await login.auth.headers()
+    await login.settled()
+    login.now_s += 1.0
+    for fetches in (3, 4):
+        with pytest.raises(Unavailable):
+            await login.auth.headers()
+        assert login.fetches == fetches
+    login.failure = None
+    assert await login.auth.headers() == bearer(5)
+    # And the next failure is a first one again.
+    login.failure = lambda: Unavailable("no login")
+    login.now_s += LIFE_S - MARGIN_S
+    for after_s in (0.0, 1.0):
+        login.now_s += after_s
+        await login.auth.headers()
+        await login.settled()
+    assert login.fetches == 7
+
+
 async def test_a_fetch_that_fails_in_the_background_disturbs_nobody_while_the_token_serves(login: Login) -> None:
     await login.auth.headers()
     login.failure = lambda: CredentialsRejected("no")
