@@ -3,6 +3,7 @@
 import asyncio
 import math
 import selectors
+from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
@@ -12,8 +13,9 @@ from aiohttp import web
 from adapters import calls, errors
 from adapters.auth import FixedAuth
 from adapters.calls import Call
-from adapters.errors import RateLimited, TimedOut, Unavailable, VendorError
+from adapters.errors import Fault, RateLimited, TimedOut, Unavailable, VendorError
 from adapters.http import Http
+from adapters.policy import Policy
 from adapters.retry import Retry
 from adapters.transport import Timeouts, Transport
 from tests.adapters.conftest import NOW_S, Dial, Serve
@@ -64,6 +66,72 @@ async def test_a_wait_beyond_the_callers_deadline_is_an_error_at_once(serve: Ser
         await send(line.http, Retry.READ)
     assert caught.value.retry_after_s == 2.0
     assert line.slept == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told_s"),
+    [("3601", 3600.0), ("9999999999", 3600.0), (formatdate(NOW_S + 1e6, usegmt=True), 3600.0), ("3599.5", 3599.5)],
+)
+async def test_a_wait_of_more_than_an_hour_is_passed_on_as_an_hour(
+    serve: Serve, dial: Dial, text: str, told_s: float
+) -> None:
+    line = dial((await serve(answers(answer(status=429, headers={"Retry-After": text})))).url)
+    with pytest.raises(RateLimited) as caught:
+        await send(line.http, Retry.READ)
+    assert caught.value.retry_after_s == told_s
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "told_s"), [(math.inf, 3600.0), (math.nan, None), (-5.0, 0.0), (7200.0, 3600.0), (31.0, 31.0)], ids=str
+)
+async def test_a_wait_in_the_body_is_believed_no_further(
+    serve: Serve, dial: Dial, asked_s: float, told_s: float | None
+) -> None:
+    def asks(status: int, headers: object, body: bytes) -> Fault:
+        return Fault(retry_after_s=asked_s)
+
+    vendor = await serve(answers(answer(status=429)))
+    line = dial(vendor.url, read_fault=asks, policy=Policy(attempts=1))
+    with pytest.raises(RateLimited) as caught:
+        await send(line.http, Retry.READ)
+    assert caught.value.retry_after_s == caught.value.fault.retry_after_s == told_s
+
+
+# --- The budget ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_vendor_that_fails_for_long_is_asked_little_more_often_than_it_is_called(
+    serve: Serve, dial: Dial
+) -> None:
+    vendor = await serve(answers(answer(status=503)))
+    line = dial(vendor.url, policy=Policy(breaker_failures=1000, breaker_calls=1000))
+    for _ in range(100):
+        with pytest.raises(Unavailable):
+            await send(line.http, Retry.READ)
+    # Ten more attempts, then none.
+    assert len(vendor.received) == 110
+    assert len(line.slept) == 10
+
+
+async def test_calls_that_succeed_earn_attempts_for_those_that_fail(serve: Serve, dial: Dial) -> None:
+    vendor = await serve(answers(*[answer({})] * 9, answer(status=503), answer({})))
+    line = dial(vendor.url)
+    line.transport.budget.tokens = 0.15
+    for _ in range(9):
+        await send(line.http, Retry.READ)
+    assert (await send(line.http, Retry.READ)).status == 200
+    assert len(vendor.received) == 11
+    assert line.transport.budget.tokens == pytest.approx(0.15)
+
+
+async def test_renewed_credentials_cost_nothing_of_the_budget(serve: Serve, dial: Dial) -> None:
+    class Renewing(FixedAuth):
+        async def renew(self, refused: Mapping[str, str]) -> bool:
+            return True
+
+    line = dial((await serve(answers(answer(status=401), answer({})))).url, auth=Renewing({}))
+    line.transport.budget.tokens = 0.0
+    assert (await send(line.http, Retry.READ)).status == 200
 
 
 # --- Deadlines -----------------------------------------------------------------------------------------------------
@@ -149,12 +217,12 @@ async def test_attempts_share_one_deadline(serve: Serve, dial: Dial) -> None:
     vendor = await serve(silence)
     clock = asyncio.get_running_loop().time
     begun = clock()
-    line = dial(vendor.url, timeouts=Timeouts(operation_s=0.11, attempt_s=0.1), jitter=lambda: 0.0)
+    line = dial(vendor.url, timeouts=Timeouts(operation_s=0.5, attempt_s=0.4), jitter=lambda: 0.0)
     with pytest.raises(TimedOut):
         await send(line.http, Retry.READ)
-    # The second attempt gets the tenth of its time that is left, the third one nothing.
+    # The second attempt gets the quarter of its time that is left, the third one nothing.
     assert len(vendor.received) == 2
-    assert 0.11 <= clock() - begun < 0.2
+    assert 0.5 <= clock() - begun < 0.8
 
 
 async def test_a_write_that_must_not_be_sent_twice_gets_all_the_time_there_is(serve: Serve, dial: Dial) -> None:

@@ -372,6 +372,8 @@ async def test_a_call_whose_own_attempt_opens_it_tells_what_became_of_that(serve
         await send(line.http, Retry.READ)
     assert caught.value.fault.http_status == 500
     assert len(vendor.received) == 2
+    # Nobody waits for an attempt that would not be sent.
+    assert line.slept == [0.05]
 
 
 async def test_a_call_between_two_attempts_tells_what_became_of_the_first_one(serve: Serve, dial: Dial) -> None:

@@ -1,5 +1,7 @@
 """When a call is sent again, and after how long."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from adapters import errors
 from adapters.errors import Fault, RateLimited, Unavailable, VendorError
 from adapters.policy import Policy
-from adapters.retry import LOSSES, Loss, Retry, again, delay_s, kind_of_answer
+from adapters.retry import LOSSES, Budget, Loss, Retry, again, believed_s, delay_s, kind_of_answer
 
 ATTEMPTS = st.integers(1, 40)
 JITTERS = st.floats(0, 1, exclude_max=True)
@@ -35,6 +37,45 @@ def test_what_the_vendor_asked_for_is_never_undercut(
 ) -> None:
     wait_s = delay_s(Policy(), kind("x", fault=Fault(retry_after_s=asked_s)), attempt, jitter)
     assert asked_s <= wait_s <= asked_s + 10.0
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True), st.floats(1, 1e6))
+def test_a_wait_is_believed_within_bounds(asked_s: float, max_s: float) -> None:
+    wait_s = believed_s(asked_s, max_s)
+    if math.isnan(asked_s):
+        assert wait_s is None
+    else:
+        assert wait_s == sorted([0.0, asked_s, max_s])[1]
+
+
+def test_no_wait_stays_none() -> None:
+    assert believed_s(None, 1.0) is None
+
+
+@given(st.lists(st.booleans()), st.floats(0.5, 20), st.floats(0.1, 3), st.floats(0, 1))
+def test_no_more_is_spent_than_there_was_and_was_given_back(
+    steps: list[bool], tokens: float, cost: float, refund: float
+) -> None:
+    budget = Budget(Policy(retry_tokens=tokens, retry_cost=cost, success_refund=refund))
+    spent = given_back = 0
+    for succeeded in steps:
+        if succeeded:
+            budget.refund()
+            given_back += 1
+        else:
+            enough = budget.tokens >= cost
+            assert budget.spend() is enough
+            spent += enough
+        assert 0 <= budget.tokens <= tokens
+    assert spent * cost <= tokens + given_back * refund + 1e-6
+
+
+def test_ten_attempts_more_then_one_in_ten_calls() -> None:
+    budget = Budget(Policy())
+    assert [budget.spend() for _ in range(12)] == [True] * 10 + [False] * 2
+    for _ in range(11):
+        budget.refund()
+    assert [budget.spend() for _ in range(2)] == [True, False]
 
 
 @given(st.integers(400, 599), st.sampled_from(Retry))
