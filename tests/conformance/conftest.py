@@ -48,7 +48,7 @@ class Vendor:
         return _filled(self.simulator.suite[key], self.id)
 
     def can(self, *verbs: str) -> None:
-        """Skip the test where the vendor lacks one of *verbs*; that it refuses properly is tested elsewhere."""
+        """Skip the test where the vendor lacks one of *verbs*; that it refuses properly is in test_refusals.py."""
         self.asked.update(verbs)
         for verb in verbs:
             if verb not in self.adapter.verbs():

@@ -132,7 +132,7 @@ async def test_what_an_update_writes_is_carried_and_read_back_whole(vendor: Vend
     sent, read = (MessageToDict(message, preserving_proto_field_name=True) for message in (patch, got))
 
     assert _paths(sent) - {"name"} <= vendor.adapter.destination_fields
-    assert _lacking(sent, read) == []
+    assert lacking(sent, read) == []
 
 
 def _paths(sent: dict[str, Any]) -> set[str]:
@@ -142,10 +142,10 @@ def _paths(sent: dict[str, Any]) -> set[str]:
     return below | {key for key in sent if key not in arms or key == "custom"}
 
 
-def _lacking(sent: Any, read: Any, at: str = "") -> list[str]:
+def lacking(sent: Any, read: Any, at: str = "") -> list[str]:
     """Return where *read* is not what was sent; objects may hold more, since they are merged into what is there."""
     if isinstance(sent, dict) and isinstance(read, dict):
-        return [path for key in sent for path in _lacking(sent[key], read.get(key), f"{at}.{key}")]
+        return [path for key in sent for path in lacking(sent[key], read.get(key), f"{at}.{key}")]
     return [] if sent == read else [at]
 
 

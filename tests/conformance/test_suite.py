@@ -20,6 +20,13 @@ NEEDED = {
     "cancel_export_job": {"jobs"},
     "download_export_job": {"download_job_id", "undownloadable_job_id"},
     "list_export_job_log_entries": {"log_job_id"},
+    "get_subscription": {"subscription_id", "unknown_subscription_id", "unknown_destination_id"},
+    "list_subscriptions": {"subscription_id"},
+    "create_subscription": {"subscription"},
+    "update_subscription": {"subscription_patch"},
+    "delete_subscription": {"subscription_id"},
+    "query_delivery_metrics": {"metrics"},
+    "upload_audience_members": {"member_destination_id", "members"},
     "list_export_job_revisions": {"revision_job_id", "revision_id"},
 }
 README = Path(__file__).with_name("README.md")

@@ -130,7 +130,7 @@ class AcmeAdapter(Adapter[AcmeSettings]):
             owner, destination_id = names.parse(destination, "Destination", "filter")
             if owner != self.connection:
                 return Page([])
-            (target_id,) = names.split_id(destination_id, 1, "Destination")
+            (target_id,) = names.split_id(destination_id, 1, "Destination", "filter")
             place = [*place, ("target_id", target_id)]
         found = await self._call(wire.LIST_RUNS, query=place, full=full)
         return Page([translate.export_job(self.connection, row) for row in found.items], found.next or "")

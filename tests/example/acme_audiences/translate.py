@@ -136,7 +136,7 @@ def new_run(connection: str, job: ExportJob, marker: str) -> wire.Json:
     owner, destination_id = names.parse(job.destination, "Destination", "export_job.destination")
     if owner != connection:
         raise invalid_field("export_job.destination", f"has to be a destination of connections/{connection}")
-    (target_id,) = names.split_id(destination_id, 1, "Destination")
+    (target_id,) = names.split_id(destination_id, 1, "Destination", "export_job.destination")
     body = {"target_id": target_id, "segment_ids": [audience.audience_id for audience in job.audiences]}
     return {
         **body,
