@@ -65,8 +65,10 @@ class Upload:
 
     @property
     def next_index(self) -> int:
-        """The index of the first member that is in no file that the vendor has."""
-        return self._sending[0].first_index if self._sending else self._spool.first_index
+        """The index of the first member that is in no file that the vendor has, or is not checked where that is all."""
+        if self._sending:
+            return self._sending[0].first_index
+        return self._spool.first_index + (self._spool.count if self._validate_only else 0)
 
     async def add(self, batch: UploadBatch) -> None:
         """Check members and take them in.

@@ -273,6 +273,8 @@ async def test_validate_only_checks_every_member_and_sends_nothing() -> None:
         wrong = await refused(upload(stubs, header(validate_only=True), batch("abcdef"), batch(" "), finish(7)))
 
     assert not fine.files
+    assert fine.next_member_index == 6
+    assert wrong.metadata["nextMemberIndex"] == "6"
     assert wrong.violations == [("audience_members[6].user_account_id", "INVALID_FIELD")]
     assert vendor.files == []
 
