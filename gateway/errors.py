@@ -11,7 +11,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, ResourceInfo, Re
 from google.rpc.status_pb2 import Status
 
 from adapters import names
-from adapters.errors import ApiError, VendorError
+from adapters.errors import ApiError, Fault, VendorError, Violation
 
 DOMAIN = "audiencegateway.internal"
 MAX_DETAILS_BYTES = 6 * 1024
@@ -80,6 +80,7 @@ CODES: Mapping[str, grpc.StatusCode] = {
 }
 RETRY_AFTER_S: Mapping[str, float] = {
     "VENDOR_UNAVAILABLE": 1.0,
+    "VENDOR_RATE_LIMITED": 1.0,
     "GATEWAY_SHUTTING_DOWN": 1.0,
     "GATEWAY_OVERLOADED": 1.0,
     "STORE_UNAVAILABLE": 1.0,
@@ -106,6 +107,32 @@ def status_of(error: ApiError) -> Status:
         room -= packed.ByteSize() + 8
         status.details.append(packed)
     return status
+
+
+def read(status: Status) -> VendorError:
+    """Return the error that `status_of` made *status* of, in so far as it is told by it; as one of a vendor's."""
+    info, bad, retry, resource = ErrorInfo(), BadRequest(), RetryInfo(), ResourceInfo()
+    for detail in status.details:
+        for message in (info, bad, retry, resource):
+            detail.Unpack(message)
+    metadata = dict(info.metadata)
+    vendor, connection = metadata.pop("vendor", ""), metadata.pop("connection", "")
+    error = VendorError(
+        status.message,
+        fault=Fault(
+            http_status=int(metadata.pop("vendorHttpStatus", "0")),
+            code=metadata.pop("vendorCode", ""),
+            request_id=metadata.pop("vendorRequestId", ""),
+            message=metadata.pop("vendorMessage", ""),
+        ),
+        reason=info.reason,
+        metadata=metadata,
+        violations=[Violation(one.field, one.description, one.reason) for one in bad.field_violations],
+        resource=resource.resource_name,
+        retry_after_s=retry.retry_delay.ToMilliseconds() / 1000 if retry.HasField("retry_delay") else None,
+    )
+    error.vendor, error.connection = vendor, connection
+    return error
 
 
 def internal(reference: str) -> ApiError:
