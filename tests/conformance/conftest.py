@@ -1,12 +1,14 @@
 """One gateway for each test, over the simulator of one registered vendor, which is at its seed state."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
@@ -14,12 +16,27 @@ from google.protobuf.message import Message
 from adapters import registry
 from adapters.base import Adapter
 from adapters.sandbox import Sandbox
-from gateway.connections import Connections
+from adapters.transport import Timeouts, Transport
+from gateway.connections import Connection, Connections
 from gateway.sandbox import Running, settings, simulated, urls
 from gateway.server import build
 
 from .client import Stubs, stubs
 from .results import Results, label
+
+
+class Time:
+    """Waits between calls to the vendor, which are not waited for: they only move the clock."""
+
+    def __init__(self) -> None:
+        self.waits_s: list[float] = []
+
+    def clock(self) -> float:
+        return time.monotonic() + sum(self.waits_s)
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits_s.append(seconds)
+        await asyncio.sleep(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +133,21 @@ async def vendor(request: pytest.FixtureRequest, simulators: Running) -> AsyncIt
     simulator.reset()
     simulator.set_switches(**simulator.suite.get("switches", {}))
     configured = settings("127.0.0.1:0", {id_: simulators[id_]})
-    connections = await Connections.open(configured.connections)
-    (connection,) = connections
-    waits_s: list[float] = []
-
-    async def wait(seconds: float) -> None:
-        waits_s.append(seconds)
-        await asyncio.sleep(0)
-
-    # Attempts stay what they are, only the waits between them are not waited for.
-    connection.adapter.transport.sleep = wait
+    (entry,) = configured.connections
+    passing = Time()
+    transport = Transport(
+        entry.vendor,
+        entry.id,
+        timeouts=Timeouts(**msgspec.structs.asdict(entry.timeouts)),
+        policy=entry.policy,
+        rates=entry.rates,
+        clock=passing.clock,
+        sleep=passing.sleep,
+    )
+    adapter = registry.adapters()[id_](id_, entry.settings, transport)
+    connections = Connections(
+        [Connection(id=id_, vendor=id_, display_name=entry.display_name, adapter=adapter, state_time_s=time.time())]
+    )
     gateway = build(configured, connections)
     address = await gateway.start()
     async with grpc.aio.insecure_channel(address) as channel:
@@ -135,11 +157,11 @@ async def vendor(request: pytest.FixtureRequest, simulators: Running) -> AsyncIt
             simulator=simulator,
             base_url=urls(simulators)[id_],
             stubs=stubs(channel),
-            opened=connection.adapter,
-            waits_s=waits_s,
+            opened=adapter,
+            waits_s=passing.waits_s,
         )
         yield tested
     request.node.user_properties.append(("verbs", sorted(tested.asked)))
     await gateway.stop()
-    await connections.close()
+    await transport.close()
     simulator.reset()

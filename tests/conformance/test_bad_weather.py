@@ -55,6 +55,8 @@ async def test_a_read_ends_with_its_code_and_the_next_one_works(vendor: Vendor, 
     vendor.simulator.fault(method="GET", path=read["path"], count=FOR_EVER, **fault)
     answer = await refused(vendor.stubs.destinations.GetDestination(_get(vendor), timeout=10))
     vendor.simulator.faults.clear()
+    # As if the time had passed for which the vendor is left alone after such an answer.
+    vendor.opened.transport.reset()
     after = await vendor.stubs.destinations.GetDestination(_get(vendor))
 
     assert (answer.code, answer.reason) == (code, reason)

@@ -47,7 +47,7 @@ async def test_a_wait_that_there_is_time_for_is_waited_for(vendor: Vendor, form:
     got = await (await _limited(vendor, headers={"Retry-After": form}))
 
     assert got.name == vendor.destination()
-    assert 7 <= vendor.waits_s[0] < 20
+    assert 7 <= sum(vendor.waits_s) < 20
     assert len(vendor.requests("GET")) == 2
 
 
@@ -57,7 +57,7 @@ async def test_a_wish_that_nobody_understands_is_as_good_as_none(vendor: Vendor,
     got = await (await _limited(vendor, headers={"Retry-After": text}, body="slow down"))
 
     assert got.name == vendor.destination()
-    assert 0 <= vendor.waits_s[0] < 7
+    assert 0 <= sum(vendor.waits_s) < 7
 
 
 def _logins(vendor: Vendor) -> int:

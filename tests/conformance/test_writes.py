@@ -129,7 +129,7 @@ async def test_a_write_that_comes_too_soon_is_sent_again_and_accepted_once(vendo
 
     assert ended.told == (C.OK, "")
     assert ended.sent[:-1] == [429]
-    assert vendor.waits_s[-1] >= 2
+    assert max(vendor.waits_s) >= 2
 
 
 @pytest.mark.parametrize("rpc", WRITES)
