@@ -25,6 +25,8 @@ class Breaker:
         """True from the failure that was too many until a call succeeds that was let through."""
         self.since_s = 0.0
         """When `open` last changed, in epoch seconds; 0: never."""
+        self.changed: Callable[[], None] | None = None
+        """Called whenever `open` has changed."""
         self._connection = connection
         self._policy = policy
         self._clock = clock
@@ -69,10 +71,18 @@ class Breaker:
 
     def reset(self) -> None:
         """Close, and forget what was."""
-        self.open = self._probing = False
+        was_open, self.open = self.open, False
+        self._probing = False
         self._open_s = self._policy.breaker_open_s
         self._in_a_row = self._calls = self._failures = 0
         self._slices.clear()
+        if was_open:
+            self._tell()
+
+    def _tell(self) -> None:
+        self.since_s = self._now()
+        if self.changed is not None:
+            self.changed()
 
     def _count(self, *, succeeded: bool) -> None:
         now = self._clock()
@@ -95,15 +105,14 @@ class Breaker:
             calls >= policy.breaker_calls and failures >= policy.breaker_share * calls
         ):
             self.open = True
-            self.since_s = self._now()
             self._probe_at = now + self._open_s
+            self._tell()
             LOG.warning("connection %s is suspended: %d of %d attempts failed", self._connection, failures, calls)
 
     def _probed(self, *, succeeded: bool | None) -> None:
         self._probing = False
         if succeeded:
             self.reset()
-            self.since_s = self._now()
             LOG.warning("connection %s is no longer suspended", self._connection)
         elif succeeded is not None:
             self._open_s = min(2 * self._open_s, self._policy.breaker_open_max_s)

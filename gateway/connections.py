@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-STATES_BY_REASON: "Mapping[str, pb.Connection.State.ValueType]" = {
-    "VENDOR_CREDENTIALS_REJECTED": pb.Connection.CREDENTIALS_REJECTED,
-    "VENDOR_CIRCUIT_OPEN": pb.Connection.SUSPENDED,
-}
-"""Errors that say something of the connection; the others leave its state as it is."""
-
 
 @dataclass(slots=True, kw_only=True)
 class Connection:
@@ -40,15 +34,32 @@ class Connection:
     state: "pb.Connection.State.ValueType" = pb.Connection.ACTIVE
     state_time_s: float
     """When `state` last changed, in epoch seconds."""
+    changed: Callable[["Connection"], None] | None = field(default=None, repr=False)
+    """Called whenever `state` has changed."""
     now: Callable[[], float] = field(default=time.time, repr=False)
+    _rejected: bool = False
+
+    def __post_init__(self) -> None:
+        """Follow the circuit breaker, whoever's calls move it."""
+        self.adapter.transport.breaker.changed = self._settle
 
     def note(self, error: ApiError | None) -> None:
-        """Learn from a call to the vendor: from its error, or with None from its success."""
-        state = STATES_BY_REASON.get(error.reason, self.state) if error else pb.Connection.ACTIVE
+        """Learn how the vendor takes the credentials: from a call's error, or with None from its success."""
+        rejected = error is not None and (self._rejected or error.reason == "VENDOR_CREDENTIALS_REJECTED")
+        if rejected != self._rejected:
+            self._rejected = rejected
+            LOG.warning("connection %s: the vendor %s the credentials", self.id, "rejects" if rejected else "takes")
+            self._settle()
+
+    def _settle(self) -> None:
+        state = pb.Connection.CREDENTIALS_REJECTED if self._rejected else pb.Connection.ACTIVE
+        if self.adapter.transport.breaker.open:
+            state = pb.Connection.SUSPENDED
         if state != self.state:
             self.state = state
             self.state_time_s = self.now()
-            LOG.warning("connection %s is %s", self.id, pb.Connection.State.Name(state))
+            if self.changed is not None:
+                self.changed(self)
 
 
 class Connections:

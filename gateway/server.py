@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from audiencegateway.v1 import connections_pb2_grpc, destinations_pb2_grpc, export_jobs_pb2_grpc, members_pb2_grpc
 from gateway.callers import Callers, server_credentials
 from gateway.connections import Connections
 from gateway.desk import Desk
+from gateway.health import Health
 from gateway.interceptors import Pipeline
 from gateway.ledger.memory import MemoryLedger
 from gateway.methods import SERVICES
@@ -64,7 +64,7 @@ class Server:
         self._settings = settings
         self._reuse_port = reuse_port
         self._ledger = MemoryLedger()
-        self._health = health.HealthServicer()
+        self._health = Health(connections)
         callers = Callers(settings.callers)
         keys = [key.reveal().encode() for key in settings.server.page_token_keys] or [secrets.token_bytes(32)]
         pipeline = Pipeline(
@@ -97,9 +97,7 @@ class Server:
         else:
             port = self._server.add_secure_port(listen, server_credentials(self._settings.tls))
         await self._server.start()
-        # A vendor's outage flips none of these: the gateway still answers, for the other vendors and about that one.
-        for service in ("", *SERVICES):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await self._health.start(SERVICES)
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
     async def stop(self) -> None:

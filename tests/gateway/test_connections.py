@@ -3,13 +3,13 @@
 import itertools
 import os
 import secrets
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from adapters.base import Adapter
-from adapters.errors import CredentialsRejected, Missing, NotFound, RateLimited, Unavailable, VendorError
+from adapters.errors import CircuitOpen, CredentialsRejected, Missing, NotFound, RateLimited, Unavailable, VendorError
 from adapters.policy import Policy
 from adapters.rates import READS, Rate
 from adapters.secrets import Secret
@@ -110,16 +110,24 @@ def test_a_connection_that_is_not_configured_is_missing(connection_id: str) -> N
 
 
 @pytest.fixture
-def connection() -> Connection:
+async def connection() -> AsyncIterator[Connection]:
     clock = itertools.count(100.0)
-    adapter: Adapter[Any] = AcmeAdapter.__new__(AcmeAdapter)
-    return Connection(
-        id="a", vendor="acme", display_name="", adapter=adapter, state_time_s=1.0, now=lambda: next(clock)
-    )
+    connections = await Connections.open([configured("a")], ADAPTERS, now=lambda: 1.0)
+    connection = connections.get("a")
+    connection.now = lambda: next(clock)
+    yield connection
+    await connections.close()
 
 
-def test_state_follows_the_calls(connection: Connection) -> None:
-    suspended = Unavailable("stopped calling", reason="VENDOR_CIRCUIT_OPEN")
+def fail(connection: Connection) -> None:
+    """Let the vendor fail until it is left alone."""
+    breaker = connection.adapter.transport.breaker
+    for _ in range(connection.adapter.transport.policy.breaker_failures):
+        breaker.note(succeeded=False, probe=False)
+    assert breaker.open
+
+
+async def test_state_follows_the_calls(connection: Connection) -> None:
     steps: list[tuple[VendorError | None, int, float]] = [
         (None, State.ACTIVE, 1.0),
         (CredentialsRejected("401"), State.CREDENTIALS_REJECTED, 100.0),
@@ -129,17 +137,34 @@ def test_state_follows_the_calls(connection: Connection) -> None:
         (None, State.ACTIVE, 101.0),
         (NotFound("404"), State.ACTIVE, 101.0),
         (RateLimited("429"), State.ACTIVE, 101.0),
-        (suspended, State.SUSPENDED, 102.0),
-        (CredentialsRejected("401"), State.CREDENTIALS_REJECTED, 103.0),
-        (suspended, State.SUSPENDED, 104.0),
-        (None, State.ACTIVE, 105.0),
     ]
     for error, state, since_s in steps:
         connection.note(error)
         assert (connection.state, connection.state_time_s) == (state, since_s), error
 
 
-def test_a_change_of_state_is_logged_once(connection: Connection, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_connection_is_suspended_while_its_breaker_is_open_whatever_calls_come_to(
+    connection: Connection,
+) -> None:
+    seen: list[tuple[int, float]] = []
+    connection.changed = lambda changed: seen.append((changed.state, changed.state_time_s))
+    fail(connection)
+    assert (connection.state, connection.state_time_s) == (State.SUSPENDED, 100.0)
+    for error in (CircuitOpen("stopped calling"), None, CredentialsRejected("401")):
+        connection.note(error)
+        assert (connection.state, connection.state_time_s) == (State.SUSPENDED, 100.0), error
+    connection.adapter.transport.breaker.reset()
+    assert (connection.state, connection.state_time_s) == (State.CREDENTIALS_REJECTED, 101.0)
+    connection.note(None)
+    assert seen == [(State.SUSPENDED, 100.0), (State.CREDENTIALS_REJECTED, 101.0), (State.ACTIVE, 102.0)]
+
+
+async def test_a_change_of_state_is_logged_once(connection: Connection, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         connection.note(CredentialsRejected("401"))
-    assert [record.getMessage() for record in caplog.records] == ["connection a is CREDENTIALS_REJECTED"]
+    for _ in range(3):
+        connection.note(None)
+    assert [record.getMessage() for record in caplog.records] == [
+        "connection a: the vendor rejects the credentials",
+        "connection a: the vendor takes the credentials",
+    ]
