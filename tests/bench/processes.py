@@ -92,6 +92,8 @@ class Setup(NamedTuple):
     """Empty: one of every vendor, of the vendor's id."""
     sections: Mapping[str, Mapping[str, object]] = {}
     """`{"server": {"max_concurrent_calls": 20_000}}`, for example."""
+    environ: Mapping[str, str] = {}
+    """Secrets that the sections name."""
     arguments: Sequence[str] = ()
     profile: Path | None = None
     """The folder that it puts its profile into."""
@@ -132,10 +134,12 @@ def _configure(config: Path, stub_url: str, setup: Setup) -> dict[str, str]:
     """Write the configuration; return the environment with its secrets."""
     caller = {"id": "bench", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(), "access": "write"}
     lines = ['listen = "127.0.0.1:0"']
-    for section, keys in setup.sections.items():
+    # Whatever it keeps, it keeps in the folder of the file.
+    sections = {"ledger": {"directory": str(config.parent)}, **setup.sections}
+    for section, keys in sections.items():
         lines += [f"[{section}]", *_keys(keys)]
     lines += ["[[callers]]", 'connections = ["*"]', *_keys(caller)]
-    environ = {}
+    environ = dict(setup.environ)
     for id_, vendor, manner in setup.accounts or [Account(vendor, vendor) for vendor in registry.adapters()]:
         adapter = registry.adapters()[vendor]
         secrets = {field.encode_name for field in msgspec.structs.fields(adapter.Settings) if _is_secret(field.type)}
@@ -154,7 +158,11 @@ def _is_secret(kind: object) -> bool:
 
 
 def _keys(table: Mapping[str, object]) -> list[str]:
-    return [f"{name} = {json.dumps(value)}" for name, value in table.items()]
+    return [f"{name} = {_toml(value)}" for name, value in table.items()]
+
+
+def _toml(value: object) -> str:
+    return f"{{{', '.join(_keys(value))}}}" if isinstance(value, dict) else json.dumps(value)
 
 
 def _end(popen: "subprocess.Popen[bytes]") -> None:

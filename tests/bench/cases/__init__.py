@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from tests.bench.cases import bulkhead, creates, fanout, peers, reads, starts, streams, watching
+from tests.bench.cases import bulkhead, creates, fanout, peers, reads, saturation, starts, streams, watching
 from tests.bench.figures import Row
 from tests.bench.servers import Servers
 
@@ -19,6 +19,8 @@ CASES: dict[str, Callable[[Servers], Awaitable[list[Row]]]] = {
     "upload-memory": streams.memory,
     "watch": watching.watch,
     "bulkhead": bulkhead.bulkhead,
+    "saturation": saturation.saturation,
+    "workers": saturation.workers,
     "peers": peers.peers,
     "memory": starts.memory,
 }
