@@ -4,6 +4,7 @@ The escaping is frozen with v1: a name handed out once must be understood for ev
 """
 
 import re
+from functools import lru_cache
 
 from adapters.errors import InvalidRequest, Violation
 
@@ -72,13 +73,10 @@ def parse(name: str, expected: str, field: str = "name") -> tuple[str, ...]:
     Raises:
         InvalidRequest: INVALID_RESOURCE_NAME, where it is not such a name.
     """
-    collections = PATTERNS[expected]
-    parts = name.split("/") if len(name) <= MAX_NAME_CHARS else []
-    if len(parts) == 2 * len(collections) and tuple(parts[::2]) == collections:
-        ids = tuple(parts[1::2])
-        if is_connection_id(ids[0]) and all(_ID.fullmatch(part) and part not in _DOTS for part in ids[1:]):
-            return ids
-    raise invalid_name(name, expected, field)
+    ids = _ids(name, expected) if len(name) <= MAX_NAME_CHARS else ()
+    if not ids:
+        raise invalid_name(name, expected, field)
+    return ids
 
 
 def invalid_name(name: str, expected: str, field: str = "name") -> InvalidRequest:
@@ -90,6 +88,17 @@ def invalid_name(name: str, expected: str, field: str = "name") -> InvalidReques
     return InvalidRequest(
         message, reason="INVALID_RESOURCE_NAME", metadata={"resource": ascii(shown)[1:-1]}, violations=[violation]
     )
+
+
+@lru_cache(maxsize=1024)
+def _ids(name: str, expected: str) -> tuple[str, ...]:
+    """Return the ids in a name, none where it is not of the *expected* kind; a call asks more than once."""
+    collections = PATTERNS[expected]
+    parts = name.split("/")
+    if len(parts) != 2 * len(collections) or tuple(parts[::2]) != collections:
+        return ()
+    ids = tuple(parts[1::2])
+    return ids if is_connection_id(ids[0]) and all(_ID.fullmatch(id_) and id_ not in _DOTS for id_ in ids[1:]) else ()
 
 
 def join_id(*parts: str) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -51,7 +51,7 @@ class Callers:
             if entry.certificate_subject is not None:
                 self._by_subject[_property_of(entry.certificate_subject), entry.certificate_subject] = caller
 
-    def identify(self, metadata: Iterable[tuple[str, str | bytes]], auth_context: AuthContext) -> Caller:
+    def identify(self, metadata: Iterable[tuple[str, str | bytes]], auth_context: Callable[[], AuthContext]) -> Caller:
         """Tell who calls: by the key, where one is sent, else by the client certificate.
 
         Raises:
@@ -61,7 +61,7 @@ class Callers:
             return ANONYMOUS
         sent = [value for key, value in metadata if key == "authorization"]
         # A key that is not known is refused even beside a certificate that is: whoever sends one means it.
-        caller = self._of_key(sent) if sent else self._of_certificate(auth_context)
+        caller = self._of_key(sent) if sent else self._of_certificate(auth_context())
         if caller is None:
             raise CallerRefused(
                 "no caller of this identity; send `authorization: Bearer <key>`"

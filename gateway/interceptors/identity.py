@@ -15,7 +15,7 @@ def identify(callers: Callers, context: grpc.aio.ServicerContext[Any, Any], reco
     Raises:
         CallerRefused: CALLER_UNAUTHENTICATED.
     """
-    record.caller = callers.identify(context.invocation_metadata() or (), context.auth_context())
+    record.caller = callers.identify(context.invocation_metadata() or (), context.auth_context)
 
 
 def authorize(callers: Callers, about: str) -> None:

@@ -48,7 +48,7 @@ def bearer(key: str, scheme: str = "Bearer") -> list[tuple[str, str | bytes]]:
 @pytest.mark.parametrize(("key", "expected"), [(KEY, "reader"), (OTHER_KEY, "writer")])
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_a_key_tells_its_caller(key: str, expected: str, scheme: str) -> None:
-    assert CALLERS.identify(bearer(key, scheme), IN_CLEAR).id == expected
+    assert CALLERS.identify(bearer(key, scheme), lambda: IN_CLEAR).id == expected
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_key_tells_its_caller(key: str, expected: str, scheme: str) -> None:
 )
 def test_what_is_no_known_key_is_refused(metadata: list[tuple[str, str | bytes]]) -> None:
     with pytest.raises(CallerRefused) as raised:
-        CALLERS.identify(metadata, IN_CLEAR)
+        CALLERS.identify(metadata, lambda: IN_CLEAR)
     assert raised.value.reason == "CALLER_UNAUTHENTICATED"
     assert KEY not in str(raised.value)
 
@@ -76,18 +76,18 @@ def test_what_is_no_known_key_is_refused(metadata: list[tuple[str, str | bytes]]
 @given(st.text())
 def test_no_other_text_is_a_key(key: str) -> None:
     with pytest.raises(CallerRefused):
-        CALLERS.identify(bearer(key), IN_CLEAR)
+        CALLERS.identify(bearer(key), lambda: IN_CLEAR)
 
 
 def test_a_wrong_key_is_refused_beside_a_right_certificate() -> None:
     certificate = {"x509_common_name": [b"reports"]}
-    assert CALLERS.identify([], certificate).id == "by-name"
+    assert CALLERS.identify([], lambda: certificate).id == "by-name"
     with pytest.raises(CallerRefused):
-        CALLERS.identify(bearer("wrong"), certificate)
+        CALLERS.identify(bearer("wrong"), lambda: certificate)
 
 
 def test_without_configured_callers_everybody_may_do_everything() -> None:
-    anybody = Callers([]).identify([], IN_CLEAR)
+    anybody = Callers([]).identify([], lambda: IN_CLEAR)
     assert anybody is ANONYMOUS
     Callers.authorize(anybody, "acme-eu", write=True)
     assert Callers.visible(anybody, "acme-eu")
@@ -137,8 +137,8 @@ def test_lists_show_what_is_granted() -> None:
 
 
 def test_read_is_the_access_unless_write_is_said() -> None:
-    assert not CALLERS.identify(bearer(KEY), IN_CLEAR).writes
-    assert CALLERS.identify(bearer(OTHER_KEY), IN_CLEAR).writes
+    assert not CALLERS.identify(bearer(KEY), lambda: IN_CLEAR).writes
+    assert CALLERS.identify(bearer(OTHER_KEY), lambda: IN_CLEAR).writes
 
 
 # --- Certificates, over real TLS -----------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ async def telling(callers: Callers, tls: TlsSettings) -> AsyncIterator[str]:
 
     async def tell(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         try:
-            return callers.identify(context.invocation_metadata() or (), context.auth_context()).id.encode()
+            return callers.identify(context.invocation_metadata() or (), context.auth_context).id.encode()
         except CallerRefused as refused:
             return refused.reason.encode()
 
