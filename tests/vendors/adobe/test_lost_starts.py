@@ -143,5 +143,6 @@ async def test_a_destination_that_was_made_unanswered_is_found_by_name_and_time(
 
 async def test_a_destination_that_was_never_made_is_not_found(adobe: Adobe, adapter: AdobeAdapter) -> None:
     lost = Destination(display_name="Lost, with !")
+    await adapter.create_destination(Destination(display_name="Other"), validate_only=False)
 
     assert await adapter.find_destinations(lost, sent_at_s=adobe.sandbox.clock.now()) == []
