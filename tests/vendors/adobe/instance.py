@@ -31,10 +31,10 @@ class Adobe:
 
         async def sleep(seconds: float) -> None:
             self.slept_s.append(seconds)
+            self.sandbox.clock.advance(seconds)
 
-        transport = Transport(
-            "adobe", "cdp", timeouts=timeouts, now=self.sandbox.clock.now, sleep=sleep, jitter=lambda: 0.0
-        )
+        now = self.sandbox.clock.now
+        transport = Transport("adobe", "cdp", timeouts=timeouts, now=now, clock=now, sleep=sleep, jitter=lambda: 0.0)
         self._opened.push_async_callback(transport.close)
         settings = {**self.sandbox.connection_settings(self.url), **changes}
         settings["client_secret"] = Secret(settings["client_secret"])

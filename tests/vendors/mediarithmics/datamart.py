@@ -62,6 +62,7 @@ class Datamart:
     ) -> MediarithmicsAdapter:
         async def sleep(seconds: float) -> None:
             self.slept_s.append(seconds)
+            self.sandbox.clock.advance(seconds)
 
         now: Callable[[], float] = self.sandbox.clock.now
         transport = Transport(

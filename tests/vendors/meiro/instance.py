@@ -25,10 +25,10 @@ class Meiro:
 
         async def sleep(seconds: float) -> None:
             self.slept_s.append(seconds)
+            self.sandbox.clock.advance(seconds)
 
-        transport = Transport(
-            "meiro", "crm", timeouts=timeouts, now=self.sandbox.clock.now, sleep=sleep, jitter=lambda: 0.0
-        )
+        now = self.sandbox.clock.now
+        transport = Transport("meiro", "crm", timeouts=timeouts, now=now, clock=now, sleep=sleep, jitter=lambda: 0.0)
         self._opened.push_async_callback(transport.close)
         if "email" not in settings:
             settings = {"token": Secret("sandbox-token"), **settings}
