@@ -14,7 +14,8 @@ from gateway import paging
 from gateway.callers import Callers
 from gateway.connections import Connection, Connections
 from gateway.interceptors.access_log import RECORD
-from gateway.ledger import Key, Ledger, fingerprint
+from gateway.ledger import Asked, Key, fingerprint
+from gateway.ledger.ledger import Ledger
 from gateway.watching import Sleep, Watching
 
 T = TypeVar("T", bound=Message)
@@ -80,23 +81,27 @@ class Desk:
         parent: str,
         act: Callable[[str], Coroutine[Any, Any, T]],
         again: Callable[[T], Coroutine[Any, Any, T]] | None = None,
+        *,
+        kind: type[T],
+        wanted: T | None = None,
     ) -> T:
         """Run a mutation of *parent* as the ledger sees fit; one that is only validated is none.
 
         *again* reads what it came to anew, for a caller that repeats it. What is gone since is answered as it was.
+        *wanted* is what it asks for, where it must not be made twice (`kept.asked`).
         """
         if getattr(request, "validate_only", False):
             return await act("")
         record = RECORD.get()
-        key = Key(record.caller.id, record.method.name, parent, request.request_id.lower())
-        ran: list[str] = []
-
-        def run(marker: str) -> Coroutine[Any, Any, T]:
-            ran.append(marker)
-            return act(marker)
-
-        result = await self.ledger.once(key, fingerprint(request), run)
-        if ran or again is None:
+        asked = Asked(
+            key=Key(record.caller.id, record.method.name, parent, request.request_id.lower()),
+            connection=record.connection,
+            fingerprint=fingerprint(request),
+            kind=kind,
+            wanted=wanted,
+        )
+        result, earlier = await self.ledger.once(asked, act)
+        if not earlier or again is None:
             return result
         with suppress(NotFound):
             return await again(result)

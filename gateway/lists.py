@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from google.protobuf.message import Message
 
 from adapters import names
-from adapters.base import Listing, ListQuery, Page, Term
+from adapters.base import Adapter, Listing, ListQuery, Page, Term
 from adapters.errors import InvalidRequest, NotSupported, VendorError, Violation
 from audiencegateway.v1.connections_pb2 import SkippedConnection
 from audiencegateway.v1.destinations_pb2 import DestinationView, ListDestinationsRequest
@@ -26,6 +26,18 @@ Fetch = Callable[[ListQuery, str, int], Coroutine[Any, Any, Page[T]]]
 Finish = Callable[[T], object]
 """Puts on an item what its vendor does not know."""
 KeyOf = Callable[[T], str]
+
+
+class Way(NamedTuple, Generic[T]):
+    """How an adapter lists one kind of resource."""
+
+    verb: str
+    """Which the vendor has to have."""
+    fetch: Callable[[Adapter[Any]], Fetch[T]]
+    needs_filter: bool = True
+    """Whether the vendor's need of a filter counts."""
+
+
 Spreadable = ListDestinationsRequest | ListExportJobsRequest
 
 ALL_CONNECTIONS = "connections/-"
@@ -69,53 +81,60 @@ async def page(
 
 
 async def collect(
-    desk: Desk, request: Spreadable, resources: str, fields: FieldTable, finish: Finish[T]
+    desk: Desk,
+    request: Spreadable,
+    resources: str,
+    fields: FieldTable,
+    finish: Finish[T],
+    *,
+    way_of: Callable[[Sequence[Term]], Way[T]] | None = None,
 ) -> Collection[T]:
     """Return the page of `destinations` or `export_jobs`, of one connection or of all that the caller may use.
 
-    *fields* may stand in its filter.
+    *fields* may stand in its filter; *way_of* says how what satisfies a filter is listed, unless by the vendor's list.
 
     Raises:
         InvalidRequest: INVALID_FILTER, INVALID_ORDER_BY, INVALID_PAGE_TOKEN; FILTER_REQUIRED.
     """
     terms = filtering.parse(request.filter, fields)
     matches = filtering.matcher(terms, fields)
+    verb = f"list_{resources}"
+    way = way_of(terms) if way_of else Way[T](verb, attrgetter(verb))
     if request.parent == ALL_CONNECTIONS:
-        sources, skipped = _sources(desk, request, resources, terms, finish)
+        sources, skipped = _sources(desk, request, resources, terms, finish, way=way)
         slice_s = min(MAX_SLICE_S, desk.time_left_s() * SLICE)
         spread = await fan_out(desk.sealer, request, sources, slice_s, matches=matches)
         return Collection(spread.items, spread.next_page_token, spread.unreachable, skipped)
     adapter, _ = desk.find(request.parent, "Connection")
     listing: Listing = getattr(adapter, resources)
     query = _query(request, terms, listing)
-    if _lacks(query, listing):
+    if way.needs_filter and _lacks(query, listing):
         raise _filter_required(listing)
-    fetch = _fetch(getattr(adapter, f"list_{resources}"), query, finish)
+    fetch = _fetch(way.fetch(adapter), query, finish)
     page = await paging.walk(desk.sealer, request, adapter.connection, fetch, matches=matches)
     return Collection(page.items, page.next_page_token)
 
 
 def _sources(
-    desk: Desk, request: Spreadable, resources: str, terms: Sequence[Term], finish: Finish[T]
+    desk: Desk, request: Spreadable, resources: str, terms: Sequence[Term], finish: Finish[T], *, way: Way[T]
 ) -> tuple[dict[str, paging.Fetch[T]], list[SkippedConnection]]:
     """Return the connections to ask, and those left out on purpose with what would bring them in."""
     sources: dict[str, paging.Fetch[T]] = {}
     skipped: list[SkippedConnection] = []
-    verb = f"list_{resources}"
     for connection in desk.visible_connections():
         listing: Listing = getattr(connection.adapter, resources)
         # No vendor's order holds across vendors.
         query = _query(request, terms, Listing())
         name = names.connection(connection.id)
         destination = query.fixed("destination") or name
-        if verb not in connection.adapter.verbs():
+        if way.verb not in connection.adapter.verbs():
             skipped.append(SkippedConnection(connection=name, reason=NotSupported.reason))
-        elif _lacks(query, listing):
+        elif way.needs_filter and _lacks(query, listing):
             skipped.append(
                 SkippedConnection(connection=name, reason="FILTER_REQUIRED", required_filter=listing.required_filter)
             )
         elif f"{destination}/".startswith(f"{name}/"):
-            sources[connection.id] = _noted(connection, _fetch(getattr(connection.adapter, verb), query, finish))
+            sources[connection.id] = _noted(connection, _fetch(way.fetch(connection.adapter), query, finish))
     return sources, skipped
 
 

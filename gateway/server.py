@@ -16,7 +16,7 @@ from gateway.connections import Connections
 from gateway.desk import Desk
 from gateway.health import Health
 from gateway.interceptors import Pipeline
-from gateway.ledger.memory import MemoryLedger
+from gateway.ledger.opening import open_ledger
 from gateway.methods import SERVICES
 from gateway.paging import TokenSealer
 from gateway.services.connections import ConnectionService
@@ -63,7 +63,7 @@ class Server:
     ) -> None:
         self._settings = settings
         self._reuse_port = reuse_port
-        self._ledger = MemoryLedger()
+        self._opened = open_ledger(settings.ledger, connections)
         self._health = Health(connections)
         callers = Callers(settings.callers)
         keys = [key.reveal().encode() for key in settings.server.page_token_keys] or [secrets.token_bytes(32)]
@@ -74,7 +74,7 @@ class Server:
             max_concurrent_calls=settings.server.max_concurrent_calls,
         )
         self._server = grpc.aio.server(interceptors=[pipeline], options=self._options())
-        desk = Desk(connections, callers, self._ledger, TokenSealer(*keys), sleep=sleep)
+        desk = Desk(connections, callers, self._opened.ledger, TokenSealer(*keys), sleep=sleep)
         by_path = cast(grpc.aio.Server, _ByPath(self._server))
         connections_pb2_grpc.add_ConnectionServiceServicer_to_server(ConnectionService(desk), by_path)
         destinations_pb2_grpc.add_DestinationServiceServicer_to_server(DestinationService(desk), by_path)
@@ -96,6 +96,7 @@ class Server:
             port = self._server.add_insecure_port(listen)
         else:
             port = self._server.add_secure_port(listen, server_credentials(self._settings.tls))
+        await self._opened.start()
         await self._server.start()
         await self._health.start(SERVICES)
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
@@ -105,7 +106,7 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.server.shutdown_drain_s)
         await self._server.stop(self._settings.server.shutdown_grace_s)
-        await self._ledger.close()
+        await self._opened.stop()
 
     def _options(self) -> list[tuple[str, int]]:
         return [

@@ -1,12 +1,8 @@
-"""What makes a mutating call happen once: its request_id, and what became of it.
-
-`memory` forgets with the process; a durable ledger keeps the same promise over crashes and replicas.
-"""
+"""What makes a mutating call happen once: its request_id, and what became of it, kept longer than the process lives."""
 
 import hashlib
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
@@ -26,6 +22,36 @@ class Key:
     request_id: str
     """Empty: the call can't be recognized when it comes again."""
 
+    @property
+    def scope(self) -> bytes | None:
+        """A digest of all four; None without a request id."""
+        whole = f"{self.caller}\n{self.method}\n{self.parent}\n{self.request_id}"
+        return hashlib.sha256(whole.encode()).digest() if self.request_id else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Generic[T]):
+    """A mutating call, as the ledger needs to know it."""
+
+    key: Key
+    connection: str
+    fingerprint: bytes
+    """Of what is asked for: the same request id with another one is refused."""
+    kind: type[T]
+    """What it comes to."""
+    wanted: T | None = None
+    """What it asks for, as far as it is kept to look for it where the answer is lost. None: it may be made again."""
+    place: int = 0
+    """Which of several calls under one request id; of a file of members, the index of its first."""
+
+
+class Outcome(NamedTuple, Generic[T]):
+    """What a call came to."""
+
+    result: T
+    earlier: bool
+    """Whether that was some time ago, and is to be read anew."""
+
 
 def fingerprint(request: Message) -> bytes:
     """Return the SHA-256 of a request without its request_id."""
@@ -33,35 +59,3 @@ def fingerprint(request: Message) -> bytes:
     bare.CopyFrom(request)
     bare.ClearField("request_id")
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).digest()
-
-
-class Ledger(Protocol):
-    """Runs mutating calls, each of them once."""
-
-    async def once(
-        self, key: Key, wanted: bytes, act: Callable[[str], Coroutine[Any, Any, T]], *, max_write_s: float = MAX_WRITE_S
-    ) -> T:
-        """Return what *act* returns, or what it returned when the same call came before.
-
-        *wanted* is the fingerprint of what is asked for. *act* gets a marker for the vendor to keep, unique to this
-        call. Once it has handed a write to the vendor it is not cut off when the caller goes away: it ends by itself,
-        *max_write_s* later at most, and its result waits for the caller's next try.
-
-        Raises:
-            InvalidRequest: REQUEST_ID_REUSED, where the id came with another request before.
-            Aborted: REQUEST_IN_PROGRESS, where the same call is still under way.
-            ApiError: As *act* does; what the vendor certainly refused is raised again for the same id.
-        """
-        ...
-
-    def results(self, key: Key, kind: type[T]) -> list[T]:
-        """Return what calls came to whose key is *key* but for an ending of its request_id, as far as they did."""
-        ...
-
-    def started(self, export_job: str) -> bool:
-        """Tell whether the gateway started the job of this name, as far as the ledger remembers."""
-        ...
-
-    async def close(self) -> None:
-        """Wait for the writes under way."""
-        ...

@@ -33,6 +33,7 @@ from audiencegateway.v1.destinations_pb2_grpc import DestinationServiceServicer
 from gateway import etags, lists, updates, validation
 from gateway.desk import Desk
 from gateway.filtering import DESTINATION_FIELDS
+from gateway.ledger import kept
 from gateway.lists import Collection
 
 T = TypeVar("T", Destination, Subscription)
@@ -68,7 +69,9 @@ class DestinationService(DestinationServiceServicer):
         async def create(_: str) -> Destination:
             return _stamped(await adapter.create_destination(request.destination, validate_only=request.validate_only))
 
-        return await self._desk.once(request, request.parent, create, _destination_as_it_is(adapter))
+        wanted = kept.asked(request.destination)
+        again = _destination_as_it_is(adapter)
+        return await self._desk.once(request, request.parent, create, again, kind=Destination, wanted=wanted)
 
     async def UpdateDestination(self, request: UpdateDestinationRequest, context: Context) -> Destination:
         adapter, (destination_id,) = self._desk.find(request.destination.name, "Destination")
@@ -79,7 +82,7 @@ class DestinationService(DestinationServiceServicer):
             return _stamped(await adapter.update_destination(destination_id, edit))
 
         again = _destination_as_it_is(adapter)
-        return await self._desk.once(request, request.destination.name, update, again)
+        return await self._desk.once(request, request.destination.name, update, again, kind=Destination)
 
     async def DeleteDestination(self, request: DeleteDestinationRequest, context: Context) -> Destination:
         adapter, (destination_id,) = self._desk.find(request.name, "Destination")
@@ -96,7 +99,7 @@ class DestinationService(DestinationServiceServicer):
                 await adapter.delete_destination(present, force=request.force, validate_only=request.validate_only)
             )
 
-        return await self._desk.once(request, request.name, delete)
+        return await self._desk.once(request, request.name, delete, kind=Destination)
 
     async def UndeleteDestination(self, request: UndeleteDestinationRequest, context: Context) -> Destination:
         adapter, (destination_id,) = self._desk.find(request.name, "Destination")
@@ -104,7 +107,8 @@ class DestinationService(DestinationServiceServicer):
         async def undelete(_: str) -> Destination:
             return _stamped(await adapter.undelete_destination(destination_id, validate_only=request.validate_only))
 
-        return await self._desk.once(request, request.name, undelete, _destination_as_it_is(adapter))
+        again = _destination_as_it_is(adapter)
+        return await self._desk.once(request, request.name, undelete, again, kind=Destination)
 
     async def QueryDeliveryMetrics(
         self, request: QueryDeliveryMetricsRequest, context: Context
@@ -132,7 +136,8 @@ class DestinationService(DestinationServiceServicer):
                 await adapter.create_subscription(destination_id, wanted, validate_only=request.validate_only)
             )
 
-        return await self._desk.once(request, request.parent, create, _subscription_as_it_is(adapter))
+        again, asked = _subscription_as_it_is(adapter), kept.asked(wanted)
+        return await self._desk.once(request, request.parent, create, again, kind=Subscription, wanted=asked)
 
     async def UpdateSubscription(self, request: UpdateSubscriptionRequest, context: Context) -> Subscription:
         adapter, (destination_id, subscription_id) = self._desk.find(request.subscription.name, "Subscription")
@@ -143,7 +148,7 @@ class DestinationService(DestinationServiceServicer):
             return _stamped(await adapter.update_subscription(destination_id, subscription_id, edit))
 
         again = _subscription_as_it_is(adapter)
-        return await self._desk.once(request, request.subscription.name, update, again)
+        return await self._desk.once(request, request.subscription.name, update, again, kind=Subscription)
 
     async def DeleteSubscription(self, request: DeleteSubscriptionRequest, context: Context) -> Subscription:
         adapter, (destination_id, subscription_id) = self._desk.find(request.name, "Subscription")
@@ -160,7 +165,7 @@ class DestinationService(DestinationServiceServicer):
             await adapter.delete_subscription(destination_id, subscription_id)
             return present
 
-        return await self._desk.once(request, request.name, delete)
+        return await self._desk.once(request, request.name, delete, kind=Subscription)
 
 
 def _stamped(resource: T) -> T:

@@ -10,7 +10,7 @@ import grpc
 
 from adapters import names
 from adapters.base import Adapter
-from adapters.errors import Missing, Precondition
+from adapters.errors import Missing, Precondition, invalid_field
 from audiencegateway.v1.export_jobs_pb2 import (
     CancelExportJobRequest,
     CreateExportJobRequest,
@@ -33,15 +33,17 @@ from audiencegateway.v1.export_jobs_pb2 import (
     WatchExportJobResponse,
 )
 from audiencegateway.v1.export_jobs_pb2_grpc import ExportJobServiceServicer
-from gateway import etags, lists, validation, watching
+from gateway import etags, job_lists, lists, validation, watching
 from gateway.desk import Desk
 from gateway.filtering import EXPORT_JOB_FIELDS
+from gateway.ledger import kept, lost, settling
+from gateway.ledger.lost import ALIAS
+from gateway.ledger.statements import UNKNOWN
+from gateway.ledger.store import AlreadyAdopted
 from gateway.lists import Collection
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-ALIAS = "g~"
-"""How the id of a job begins whose vendor id was not known when it was started."""
 DEFAULT_WAIT_S = 30.0
 MAX_WAIT_S = 300.0
 MAX_REFRESH_S = 5.0
@@ -57,13 +59,17 @@ class ExportJobService(ExportJobServiceServicer):
         self._desk = desk
 
     async def GetExportJob(self, request: GetExportJobRequest, context: Context) -> ExportJob:
-        adapter, export_job_id = self._job(request.name)
-        full = request.view != ExportJobView.EXPORT_JOB_VIEW_BASIC
-        return self._finished(await adapter.get_export_job(export_job_id, full=full))
+        adapter, (export_job_id,) = self._desk.find(request.name, "ExportJob")
+        return await self._read(adapter, export_job_id, full=request.view != ExportJobView.EXPORT_JOB_VIEW_BASIC)
 
     async def ListExportJobs(self, request: ListExportJobsRequest, context: Context) -> ListExportJobsResponse:
         page: Collection[ExportJob] = await lists.collect(
-            self._desk, request, "export_jobs", EXPORT_JOB_FIELDS, self._finished
+            self._desk,
+            request,
+            "export_jobs",
+            EXPORT_JOB_FIELDS,
+            self._finish,
+            way_of=partial(job_lists.way, self._desk.ledger),
         )
         return ListExportJobsResponse(
             export_jobs=page.items,
@@ -82,7 +88,8 @@ class ExportJobService(ExportJobServiceServicer):
             job.started_by_gateway = not request.validate_only
             return self._finished(job)
 
-        return await self._desk.once(request, request.parent, start, self._as_it_is(adapter))
+        again, asked = self._as_it_is(adapter), kept.asked(wanted)
+        return await self._desk.once(request, request.parent, start, again, kind=ExportJob, wanted=asked)
 
     async def CancelExportJob(self, request: CancelExportJobRequest, context: Context) -> ExportJob:
         adapter, export_job_id = self._job(request.name, "EXPORT_JOB_NOT_CANCELLABLE")
@@ -90,7 +97,7 @@ class ExportJobService(ExportJobServiceServicer):
         async def cancel(_: str) -> ExportJob:
             return self._finished(await adapter.cancel_export_job(export_job_id))
 
-        return await self._desk.once(request, request.name, cancel, self._as_it_is(adapter))
+        return await self._desk.once(request, request.name, cancel, self._as_it_is(adapter), kind=ExportJob)
 
     async def WaitExportJob(self, request: WaitExportJobRequest, context: Context) -> ExportJob:
         timeout_s = request.timeout.ToMilliseconds() / 1000 if request.HasField("timeout") else DEFAULT_WAIT_S
@@ -109,9 +116,38 @@ class ExportJobService(ExportJobServiceServicer):
                 yield response
 
     async def ResolveExportJob(self, request: ResolveExportJobRequest, context: Context) -> ExportJob:
-        self._job(request.name)
-        message = f"{request.name} is a job of the vendor's: nothing about it is unknown"
-        raise Precondition(message, reason="EXPORT_JOB_NOT_UNRESOLVED", resource=request.name)
+        adapter, (export_job_id,) = self._desk.find(request.name, "ExportJob")
+
+        async def resolve(_: str) -> ExportJob:
+            if not export_job_id.startswith(ALIAS):
+                raise _not_unresolved(request.name)
+            store, known = self._desk.ledger.store, self._desk.ledger.known
+            row = await settling.job(store, known, request.name)
+            if row.phase != UNKNOWN:
+                raise _not_unresolved(request.name)
+            if request.WhichOneof("resolution") == "never_submitted":
+                settled = await settling.give_up(store, known, row)
+            else:
+                found = await self._said(request, adapter)
+                try:
+                    settled = await settling.adopt(store, known, row, found)
+                except AlreadyAdopted:
+                    message, reason = f"{found.name} is what another call came to", "VENDOR_JOB_ALREADY_ADOPTED"
+                    raise Precondition(message, reason=reason, resource=found.name) from None
+            if not settled:
+                raise _not_unresolved(request.name)
+            return await self._read(adapter, export_job_id)
+
+        return await self._desk.once(request, request.name, resolve, self._as_it_is(adapter), kind=ExportJob)
+
+    async def _said(self, request: ResolveExportJobRequest, adapter: Adapter[Any]) -> ExportJob:
+        """Return the vendor's job that a resolution names."""
+        connection, export_job_id = names.parse(request.export_job, "ExportJob", "export_job")
+        if connection != adapter.connection or export_job_id.startswith(ALIAS):
+            raise invalid_field(
+                "export_job", f"must be a job of the vendor's, of {names.connection(adapter.connection)}"
+            )
+        return await adapter.get_export_job(export_job_id, full=True)
 
     async def ListExportJobLogEntries(
         self, request: ListExportJobLogEntriesRequest, context: Context
@@ -144,26 +180,34 @@ class ExportJobService(ExportJobServiceServicer):
                 for start in range(0, len(chunk), MAX_CHUNK_BYTES):
                     yield DownloadExportJobResponse(data=chunk[start : start + MAX_CHUNK_BYTES])
 
+    async def _read(self, adapter: Adapter[Any], export_job_id: str, *, full: bool = True) -> ExportJob:
+        """Return a job as the vendor has it; one without a vendor's id, as the ledger has it."""
+        if export_job_id.startswith(ALIAS):
+            name = names.export_job(adapter.connection, export_job_id)
+            row = await settling.job(self._desk.ledger.store, self._desk.ledger.known, name)
+            if row.resource is None:
+                return lost.job(row)
+            _, export_job_id = names.parse(row.resource, "ExportJob")
+        return self._finished(await adapter.get_export_job(export_job_id, full=full))
+
     def _job(self, name: str, refusal: str = "") -> tuple[Adapter[Any], str]:
         """Return the adapter of a job of the vendor's, and its id.
 
         Raises:
             ApiError: As `Desk.find` does; and for a `g~…` name, which is none that the vendor knows: the *refusal* that
-                a method has for all of them, else EXPORT_JOB_NOT_FOUND, since memory keeps no such record.
+                a method has for all of them, else EXPORT_JOB_NOT_FOUND.
         """
         adapter, (export_job_id,) = self._desk.find(name, "ExportJob")
         if not export_job_id.startswith(ALIAS):
             return adapter, export_job_id
+        message = f"{name} is no job of the vendor's: ask for it, and use the name that it has in the answer"
         if refusal:
-            raise Precondition(f"{name} is no job of the vendor's yet", reason=refusal, resource=name)
-        raise Missing(f"no record of {name}", reason="EXPORT_JOB_NOT_FOUND", resource=name)
+            raise Precondition(message, reason=refusal, resource=name)
+        raise Missing(message, reason="EXPORT_JOB_NOT_FOUND", resource=name)
 
     def _followed(self, name: str) -> AbstractContextManager[watching.Poller]:
-        adapter, export_job_id = self._job(name)
-
-        async def get() -> ExportJob:
-            return self._finished(await adapter.get_export_job(export_job_id, full=True))
-
+        adapter, (export_job_id,) = self._desk.find(name, "ExportJob")
+        get = partial(self._read, adapter, export_job_id)
         return self._desk.watching.follow(name, get, adapter.limits.min_poll_interval_s)
 
     def _as_it_is(self, adapter: Adapter[Any]) -> Callable[[ExportJob], Coroutine[Any, Any, ExportJob]]:
@@ -171,12 +215,20 @@ class ExportJobService(ExportJobServiceServicer):
 
         async def read(job: ExportJob) -> ExportJob:
             _, export_job_id = names.parse(job.name, "ExportJob")
-            return self._finished(await adapter.get_export_job(export_job_id, full=True))
+            return await self._read(adapter, export_job_id)
 
         return read
 
     def _finished(self, job: ExportJob) -> ExportJob:
-        """Put on what the gateway alone knows."""
-        job.started_by_gateway = job.started_by_gateway or self._desk.ledger.started(job.name)
-        etags.stamp(job)
+        self._finish(job)
         return job
+
+    def _finish(self, job: ExportJob) -> None:
+        """Put on what the gateway alone knows."""
+        self._desk.ledger.known.put_on(job)
+        etags.stamp(job)
+
+
+def _not_unresolved(name: str) -> Precondition:
+    message = f"nothing about {name} is unknown, or not any more"
+    return Precondition(message, reason="EXPORT_JOB_NOT_UNRESOLVED", resource=name)

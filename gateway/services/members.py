@@ -1,13 +1,13 @@
 """AudienceMemberService: members on their way into audiences."""
 
 from collections.abc import AsyncIterator
-from operator import attrgetter
 from typing import Any
 
 import grpc
 
 from adapters.base import MemberFile
 from adapters.errors import InvalidRequest, VendorError
+from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from audiencegateway.v1.members_pb2 import (
     IngestAudienceMembersRequest,
     IngestAudienceMembersResponse,
@@ -22,7 +22,7 @@ from gateway import etags, validation
 from gateway.desk import Desk
 from gateway.interceptors import identity
 from gateway.interceptors.access_log import RECORD
-from gateway.ledger import Key
+from gateway.ledger import Asked, Key
 from gateway.uploads import Send, Spool, Upload
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -62,7 +62,7 @@ class AudienceMemberService(AudienceMemberServiceServicer):
         upload = Upload(member_file, send, header, validate_only=header.validate_only)
         try:
             await _receive(request_iterator, upload)
-            return await upload.finish() if upload.received else self._so_far(header)
+            return await upload.finish() if upload.received else await self._so_far(header)
         except InvalidRequest as error:
             error.metadata.setdefault("nextMemberIndex", str(upload.next_index))
             raise
@@ -87,29 +87,38 @@ class AudienceMemberService(AudienceMemberServiceServicer):
         """Return what hands a spool to the vendor, once for its place under this request_id."""
 
         async def send(spool: Spool) -> UploadedFile:
-            key = self._key(destination, f"{request_id}/{spool.first_index}" if request_id else "")
+            place = {"first_member_index": spool.first_index, "member_count": spool.count}
 
             async def act(marker: str) -> UploadedFile:
                 spool.file.seek(0)
                 job = await member_file.send(spool.file, spool.size_bytes, marker=marker)
                 job.started_by_gateway = True
                 etags.stamp(job)
-                return UploadedFile(export_job=job, first_member_index=spool.first_index, member_count=spool.count)
+                return UploadedFile(export_job=job, **place)
 
+            asked = Asked(
+                key=self._key(destination, request_id),
+                place=spool.first_index,
+                connection=RECORD.get().connection,
+                fingerprint=spool.fingerprint,
+                kind=UploadedFile,
+                wanted=UploadedFile(export_job=ExportJob(destination=destination), **place),
+            )
             try:
-                return await self._desk.ledger.once(key, spool.fingerprint, act, max_write_s=MAX_SEND_S)
+                return (await self._desk.ledger.once(asked, act, max_write_s=MAX_SEND_S)).result
             finally:
                 spool.file.close()
 
         return send
 
-    def _so_far(self, header: UploadHeader) -> UploadAudienceMembersResponse:
-        """Return what the vendor has of the upload that came under this request_id before."""
-        files: list[UploadedFile] = []
-        if header.request_id:
-            key = self._key(header.destination, f"{header.request_id}/")
-            files = sorted(self._desk.ledger.results(key, UploadedFile), key=attrgetter("first_member_index"))
-        index = files[-1].first_member_index + files[-1].member_count if files else header.first_member_index
+    async def _so_far(self, header: UploadHeader) -> UploadAudienceMembersResponse:
+        """Return what the vendor has of the upload that came under this request_id before, up to the first gap."""
+        key = self._key(header.destination, header.request_id)
+        index, files = header.first_member_index, []
+        for file in await self._desk.ledger.results(key, UploadedFile):
+            if file.first_member_index == index:
+                files.append(file)
+                index += file.member_count
         return UploadAudienceMembersResponse(files=files, next_member_index=index)
 
     def _key(self, destination: str, request_id: str) -> Key:

@@ -1,0 +1,64 @@
+"""What reads need to know of the ledger's rows, at hand: no read of a vendor's job waits for the store."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import TypeVar
+
+from audiencegateway.v1.export_jobs_pb2 import ExportJob
+from gateway.ledger import lost
+from gateway.ledger.store import Row
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+MAX_STARTED = 200_000
+"""Jobs that are known as started here, the newest: about 20 MiB."""
+MAX_LOST = 10_000
+"""Jobs with a `g~…` name."""
+
+
+class Known:
+    """The newest jobs of the ledger, as this process has heard of them: of its own at once, of others' soon."""
+
+    def __init__(self, max_started: int = MAX_STARTED, max_lost: int = MAX_LOST) -> None:
+        self._max_started, self._max_lost = max_started, max_lost
+        self._started: OrderedDict[bytes, None] = OrderedDict()
+        self._aliases: OrderedDict[str, str] = OrderedDict()
+        """From a vendor's job to the `g~…` name that it had."""
+        self._lost: OrderedDict[str, Row] = OrderedDict()
+        """Without a vendor's job: unresolved, or never submitted."""
+
+    def started(self, name: str) -> None:
+        """Note that a job was started here."""
+        _enter(self._started, _digest(name), None, self._max_started)
+
+    def lost(self, row: Row) -> None:
+        """Note what became of a call whose answer was lost."""
+        self._lost.pop(row.id, None)
+        if row.resource is None:
+            _enter(self._lost, row.id, row, self._max_lost)
+        else:
+            self.started(row.resource)
+            _enter(self._aliases, row.resource, lost.alias(row), self._max_lost)
+
+    def put_on(self, job: ExportJob) -> None:
+        """Put on a vendor's job what the ledger knows of it."""
+        job.started_by_gateway = job.started_by_gateway or _digest(job.name) in self._started
+        job.alias = self._aliases.get(job.name, "")
+
+    def jobs(self, connection: str) -> list[ExportJob]:
+        """Return the jobs of a connection that have no vendor's id, newest first."""
+        rows: Iterable[Row] = (row for row in self._lost.values() if row.connection == connection)
+        return [lost.job(row) for row in sorted(rows, key=lambda row: row.created_at, reverse=True)]
+
+
+def _enter(known: OrderedDict[K, V], key: K, value: V, room: int) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > room:
+        known.popitem(last=False)
+
+
+def _digest(name: str) -> bytes:
+    return blake2b(name.encode(), digest_size=16).digest()
