@@ -87,6 +87,17 @@ async def test_a_form_is_taken_and_names_its_file(client: Client) -> None:
     assert (await client.file(result["input_file_uri"]))[1] == ndjson(COMMAND, {})
 
 
+@pytest.mark.parametrize(("when", "before"), [("early", True), ("late", False)])
+async def test_where_a_file_is_may_be_said_at_the_end_alone(client: Client, when: str, before: bool) -> None:
+    client.simulator.set_switches(file_uri=when)
+    started = await client.run(form(ndjson(COMMAND), name="gw-1.ndjson"), content_type=None)
+    said = []
+    for advance_s in (0, 10, 15):
+        client.simulator.clock.advance(advance_s)
+        said.append("file_uri" in (await client.get(started))["parameters"])
+    assert said == [before, before, True]
+
+
 async def test_a_form_may_carry_csv(client: Client) -> None:
     data = b"operation,expiration_duration,user_agent_id,segment_id\nUPDATE,0,vec:1,8003\n"
     await client.run(form(data, CSV_TYPE, CSV_TYPE, "gw-1.csv"), LEAFLET, None)

@@ -722,6 +722,13 @@ async def test_dates_come_in_three_forms(client: Client, form: str, text: str) -
     assert (export["created"], export["stats"]["statuses_history"]["waiting"]) == (text, text)
 
 
+@pytest.mark.parametrize(("zone_h", "text"), [(-12, "2025-10-02 12:00:00"), (14, "2025-10-03 14:00:00")])
+async def test_times_may_be_in_another_zone(client: Client, zone_h: int, text: str) -> None:
+    client.meiro.set_switches(zone_h=zone_h)
+    export = (await client.get("segments/300/exports/1001"))["segment_export"]
+    assert (export["created"], export["stats"]["statuses_history"]["waiting"]) == (text, text)
+
+
 async def test_ids_may_be_strings_outside_of_settings(client: Client) -> None:
     client.meiro.set_switches(ids="string")
     export = (await client.get("segments/300/exports/1001", load_full_structure=1))["segment_export"]
