@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from tests.bench import readme
 from tests.bench.cases import CASES
-from tests.bench.figures import Report, Row, report, table, targets
+from tests.bench.figures import Report, report, single, table, targets
 from tests.bench.profiles import PROFILED, profile
 from tests.bench.servers import QUICK, Servers, Size
 from tests.bench.soak import soak
@@ -36,7 +37,7 @@ SIZES = {
 
 async def run(size: Size, names: Collection[str] = CASES, progress: Callable[[str], object] = str) -> Report:
     """Measure the cases; all of them take some minutes."""
-    rows: list[Row] = []
+    rows = [single("load average of the machine before", os.getloadavg()[0], "")]
     async with AsyncExitStack() as stack:
         servers = Servers(stack, size)
         for name in CASES:
@@ -49,6 +50,9 @@ async def run(size: Size, names: Collection[str] = CASES, progress: Callable[[st
 def main() -> int:
     """Run the bench; return the exit status."""
     options = _parser().parse_args()
+    if options.readme:
+        readme.write(OUTPUT, SOAKED)
+        return 0
     if options.profile:
         sys.stdout.write(asyncio.run(profile(options.profile)) + "\n")
         return 0
@@ -79,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), metavar="N", help=f"{text} {usual}")
     parser.add_argument("--profile", metavar="CASE", choices=PROFILED, help=f"only that: one of {', '.join(PROFILED)}")
     parser.add_argument("--soak", metavar="MINUTES", type=float, help="only that: whether memory stays as it is")
+    parser.add_argument("--readme", action="store_true", help=f"only that: put {OUTPUT} and {SOAKED} into README.md")
     return parser
 
 

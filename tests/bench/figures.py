@@ -97,10 +97,9 @@ MARKS = {True: "ok", False: "MISSED", None: ""}
 def table(found: Report) -> str:
     """Return a report for people, as Markdown."""
     lines = [f"{found.machine}; {found.date}", "", "| figure | value | target | | rounds |", "|---|---:|---|---|---|"]
-    for row in found.rows:
-        spread = f"{_shown(row.spread[0])} … {_shown(row.spread[1])}" if row.spread else ""
-        said = "; ".join(filter(None, [spread, row.note]))
-        lines.append(f"| {row.figure} | {_value(row)} | {row.target or ''} | {MARKS[row.ok]} | {said} |")
+    lines += [
+        f"| {row.figure} | {_value(row)} | {row.target or ''} | {MARKS[row.ok]} | {_said(row)} |" for row in found.rows
+    ]
     return "\n".join(lines)
 
 
@@ -112,15 +111,20 @@ def targets(found: Report) -> str:
     return "\n".join([*lines, f"{len(aimed) - short} of {len(aimed)} targets are met"])
 
 
+def _said(row: Row) -> str:
+    spread = f"{_number(row.spread[0])} … {_number(row.spread[1])}" if row.spread else ""
+    return "; ".join(filter(None, [spread, row.note]))
+
+
 def _value(row: Row) -> str:
-    return "-" if row.value is None else f"{_shown(row.value)} {row.unit}".strip()
+    return "-" if row.value is None else f"{_number(row.value)} {row.unit}".strip()
 
 
 def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _shown(value: float) -> str:
+def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 

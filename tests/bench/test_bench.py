@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from tests.bench import readme
 from tests.bench.__main__ import run
 from tests.bench.cases import CASES
 from tests.bench.cases.watching import most_within
@@ -89,6 +90,20 @@ def test_targets_are_told_with_those_that_fall_short_last() -> None:
         "ok      b: 1 s (≤ 2) ",
         "MISSED  a: 3 s (≤ 2) ",
         "1 of 2 targets are met",
+    ]
+
+
+def test_what_the_readme_tells_has_a_target_or_was_chosen() -> None:
+    rows = [
+        rounds("a", [1.0, 2.0, 3.0], "s", at_most(2)),
+        single("b", 1.0, "s"),
+        single(readme.WITHOUT_TARGET[0], 1234.0, "µs"),
+        skipped("c", "s", at_least(1), "nobody does it"),
+    ]
+    assert readme.section(report(rows)).splitlines()[4:] == [
+        "| a | 2 s | ≤ 2 | ok | 1.5 … 2.5 |",
+        f"| {readme.WITHOUT_TARGET[0]} | 1,234 µs |  |  |  |",
+        "| c | - | ≥ 1 |  | nobody does it |",
     ]
 
 

@@ -9,13 +9,15 @@ from tests.bench.work import GETS, IN_FLIGHT, LISTS, SHOPS, batch, create, downl
 
 async def start(servers: Servers) -> list[Row]:
     """Measure the gateway's start, and what it holds before anybody called."""
-    ready_s, idle_mib = [], []
+    ready_s, cpu_s, idle_mib = [], [], []
     for _ in range(servers.size.starts):
         with processes.gateway(servers.stub.address) as server:
             ready_s.append(server.ready_s)
+            cpu_s.append(server.cpu_s())
             idle_mib.append(server.memory_mib())
     return [
         rounds("start to ready", ready_s, "s", at_most(1)),
+        rounds("start to ready, CPU", cpu_s, "s"),
         rounds("resident memory, idle", idle_mib, "MiB", at_most(90)),
     ]
 
