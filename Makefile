@@ -12,7 +12,7 @@ LISTEN ?= 127.0.0.1:50051
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test conformance bench check contract format protos baseline matrix lock clean
+.PHONY: help install run test conformance vendor bench check contract format protos baseline matrix lock clean
 
 help:  ## print the verbs
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: install  ## every test (ARGS="-k pages", ARGS="-n auto")
 conformance: install  ## what every vendor keeps of the contract, for one of them (VENDOR=meiro, ARGS="-x")
 	@test -n "$(VENDOR)" || { echo "make: for which vendor? VENDOR=meiro, for example" >&2; exit 1; }
 	@$(BIN)/python -m pytest -q tests/conformance --vendor "$(VENDOR)" $(ARGS)
+
+vendor: install  ## lay out a new adapter, with tests that say what to write next (NAME=acme)
+	@$(BIN)/python -m tests.skeleton $(NAME)
 
 bench: install  ## speed and memory beside a bare pipe, in minutes (ARGS="--rounds 5"); build/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)

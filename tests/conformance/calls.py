@@ -71,9 +71,7 @@ def valid(vendor: Vendor, rpc: str) -> Message:
 
 def call(vendor: Vendor, rpc: str, request: Message, **options: Any) -> Any:
     """Call an RPC; await what is returned, whether it is answered by a message or by a stream."""
-    for stub in vendor.stubs:
-        if method := getattr(stub, rpc, None):
-            break
+    method: Any = next(getattr(stub, rpc) for stub in vendor.stubs if hasattr(stub, rpc))
     if rpc == "UploadAudienceMembers":
         return method(_sent(request), **options)
     answer = method(request, **options)

@@ -35,7 +35,8 @@ async def _until(holds: Callable[[], bool]) -> bool:
 def _in_use(vendor: Vendor) -> int:
     """Return how many connections to the vendor are in use."""
     transport = vendor.opened.transport
-    return sum(len(session.connector._acquired) for session in (transport.pooled, transport.fresh))
+    connectors: list[Any] = [transport.pooled.connector, transport.fresh.connector]
+    return sum(len(connector._acquired) for connector in connectors)
 
 
 @pytest.mark.parametrize("rpc", READS)
