@@ -94,7 +94,15 @@ class Attempts:
             VendorError: The last attempt's, or what kept the first one from being made.
             Overloaded: There was no place for it.
         """
-        transport = self._transport
+        call = calls.current()
+        call.leave()
+        try:
+            return await self._run(once, ask, deadline, call)
+        finally:
+            call.back()
+
+    async def _run(self, once: Once[T], ask: Ask, deadline: float, call: calls.Call) -> T:
+        transport, clock = self._transport, asyncio.get_running_loop().time
         failed: VendorError | None = None
         attempt, renewed = 0, False
         while True:
@@ -119,7 +127,9 @@ class Attempts:
                 if wait_s is None:
                     raise
                 LOG.info("connection %s: attempt %d failed: %s", transport.connection, attempt, error.reason)
+                paused_at = clock()
                 await transport.sleep(wait_s)
+                call.wait_s += clock() - paused_at
 
     def _pause_s(self, error: VendorError, retry: Retry, attempt: int, deadline: float) -> float | None:
         """Return the wait before the next attempt; None where there is none."""
@@ -144,11 +154,18 @@ class Attempts:
         if places.free and not transport.breaker.open and transport.rates.open(ask.kind):
             places.free -= 1
         else:
-            probe = await self._admitted(ask, call, deadline)
+            try:
+                probe = await self._admitted(ask, call, deadline)
+            finally:
+                call.wait_s += clock() - started
         try:
             if ask.retry is not Retry.READ and not call.written:
                 if call.before_write is not None:
-                    await call.before_write()
+                    call.back()
+                    try:
+                        await call.before_write()
+                    finally:
+                        call.leave()
                 call.written = True
             call.vendor_calls += 1
             started = clock()

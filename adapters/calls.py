@@ -1,5 +1,6 @@
 """What one call of ours carries down to the vendor: its deadline, and the count of what it cost there."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,6 +27,34 @@ class Call:
     """HTTP requests sent, retries included; a login serves many calls and counts for none."""
     vendor_s: float = 0.0
     """Seconds spent waiting for the vendor."""
+    wait_s: float = 0.0
+    """Seconds spent waiting for a turn, for a place, or until another attempt."""
+    outer: "Call | None" = None
+    """The call that this one is a part of."""
+    _away_s: float = 0.0
+    _away: int = 0
+    _left_at: float = 0.0
+
+    def leave(self) -> None:
+        """Begin to wait for somebody else: the vendor, other calls, the caller. Each `leave` needs a `back`."""
+        if not self._away:
+            self._left_at = time.perf_counter()
+        self._away += 1
+        if self.outer is not None:
+            self.outer.leave()
+
+    def back(self) -> None:
+        """Go on after a wait."""
+        self._away -= 1
+        if not self._away:
+            self._away_s += time.perf_counter() - self._left_at
+        if self.outer is not None:
+            self.outer.back()
+
+    @property
+    def away_s(self) -> float:
+        """Return the seconds in which somebody else was waited for; waits at the same time count once."""
+        return self._away_s + (time.perf_counter() - self._left_at if self._away else 0.0)
 
     def ends_at(self, *, write: bool = False) -> float | None:
         """Return the deadline that counts now, or once a *write* is handed over."""

@@ -270,11 +270,13 @@ class Http:
         clock = asyncio.get_running_loop().time
         # What was read before a write is old, so nobody joins it after the write.
         while flight := self._flights.get(key := (self.transport.writes, *what)):
-            started = clock()
+            call, started = calls.current(), clock()
+            call.leave()
             try:
                 shared = await flight.follow(deadline)
             finally:
-                calls.current().vendor_s += clock() - started
+                call.vendor_s += clock() - started
+                call.back()
             if shared is not None:
                 return shared
             if clock() >= deadline:

@@ -126,7 +126,7 @@ async def _failure(work: Awaitable[None], connection: str, slice_s: float) -> Fa
     """Do *work* as a call of its own that ends in *slice_s* seconds, and return what kept it from its end."""
     outer = calls.current()
     ends_at = asyncio.get_running_loop().time() + slice_s
-    inner = calls.Call(ends_at if outer.deadline is None else min(ends_at, outer.deadline))
+    inner = calls.Call(ends_at if outer.deadline is None else min(ends_at, outer.deadline), outer=outer)
     try:
         with calls.serving(inner):
             async with asyncio.timeout_at(inner.deadline):
@@ -140,6 +140,7 @@ async def _failure(work: Awaitable[None], connection: str, slice_s: float) -> Fa
     finally:
         outer.vendor_calls += inner.vendor_calls
         outer.vendor_s += inner.vendor_s
+        outer.wait_s += inner.wait_s
     return None
 
 

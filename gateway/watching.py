@@ -111,10 +111,13 @@ class Poller:
             raise self.failure
         waiter: asyncio.Future[bool] = loop.create_future()
         waiters.add(waiter)
+        call = calls.current()
+        call.leave()
         timer = None if timeout_s is None else loop.call_later(timeout_s, partial(_answer, waiter, news=False))
         try:
             return await waiter
         finally:
+            call.back()
             waiters.discard(waiter)
             if timer is not None:
                 timer.cancel()

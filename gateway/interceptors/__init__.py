@@ -76,8 +76,14 @@ class Pipeline(grpc.aio.ServerInterceptor):
             async def answer() -> None:
                 # write(), not a generator for gRPC: one that is blocked in a send would be closed from another task.
                 async with aclosing(behaviour(self._admitted(method, raw), context)) as messages:
+                    begun = False
                     async for message in messages:
-                        await context.write(message.SerializeToString())
+                        written = message.SerializeToString()
+                        if not begun:
+                            # From here on it takes as long as there is news, and its reader likes.
+                            calls.current().leave()
+                            begun = True
+                        await context.write(written)
 
             await self._served(method, context, answer)
 
@@ -89,8 +95,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
         async def serve(raws: AsyncIterator[bytes], context: Context) -> bytes:
             async def answer() -> bytes:
                 # What the stream is about stands in its header, so the service authorizes it.
-                requests = (method.request.FromString(raw) async for raw in raws)
-                return (await behaviour(requests, context)).SerializeToString()
+                return (await behaviour(_requests(method, raws), context)).SerializeToString()
 
             return await self._served(method, context, answer)
 
@@ -139,3 +144,16 @@ class Pipeline(grpc.aio.ServerInterceptor):
         if record.call.vendor_calls and record.connection:
             self._connections.get(record.connection).note(None)
         return reply
+
+
+async def _requests(method: Method, raws: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+    call, coming = calls.current(), aiter(raws)
+    while True:
+        call.leave()
+        try:
+            raw = await anext(coming)
+        except StopAsyncIteration:
+            return
+        finally:
+            call.back()
+        yield method.request.FromString(raw)

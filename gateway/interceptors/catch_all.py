@@ -25,7 +25,9 @@ async def guarded(answer: Callable[[], Awaitable[T]], context: Context, record: 
     call itself (the client went away, its deadline passed) goes on as it is: nobody listens any more.
     """
     try:
-        return await answer()
+        reply = await answer()
+        context.set_trailing_metadata(record.trailers())
+        return reply
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -47,8 +49,9 @@ async def _refuse(error: BaseException, context: Context, record: Record) -> NoR
         )
     code, status = errors.code_of(answer), errors.status_of(answer)
     record.code, record.reason = code.name, answer.reason
-    details = (("grpc-status-details-bin", status.SerializeToString()),)
-    await context.abort(code, status.message, trailing_metadata=details)
+    details = ("grpc-status-details-bin", status.SerializeToString())
+    # What was set before is lost by abort().
+    await context.abort(code, status.message, trailing_metadata=(details, *record.trailers()))
 
 
 def _answer(error: BaseException) -> ApiError:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextvars import Context
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,3 +47,21 @@ async def test_work_that_no_call_asked_for_has_a_call_of_its_own() -> None:
         stranger = asyncio.create_task(who(), context=Context())
         assert await child is served
         assert (await stranger).deadline is None
+
+
+def test_waits_at_the_same_time_count_once_in_the_call_and_in_the_one_that_it_is_a_part_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(calls, "time", SimpleNamespace(perf_counter=lambda: now))
+    outer = Call()
+    parts = [Call(outer=outer) for _ in range(2)]
+    seen: list[list[float]] = []
+    for one, step in ((0, "leave"), (0, "leave"), (1, "leave"), (0, "back"), (0, "back"), (1, "back"), (1, "leave")):
+        getattr(parts[one], step)()
+        now += 1.0
+        seen.append([call.away_s for call in (outer, *parts)])
+    assert seen == [
+        *([1.0, 1.0, 0.0], [2.0, 2.0, 0.0], [3.0, 3.0, 1.0], [4.0, 4.0, 2.0]),
+        *([5.0, 4.0, 3.0], [5.0, 4.0, 3.0], [6.0, 4.0, 4.0]),
+    ]

@@ -1,12 +1,16 @@
 """Turns as calls take them: a wait for one that fits is waited, one that does not is the caller's, and 429 is heard."""
 
+import asyncio
+import time
+
 import pytest
 
+from adapters import calls
 from adapters.errors import RateLimited, Unavailable, VendorError
 from adapters.rates import READS, WRITES, Rate
 from adapters.retry import Retry
 from tests.adapters.conftest import Dial, Serve
-from tests.adapters.loopback import Line, answer, answers, send
+from tests.adapters.loopback import Gate, Line, answer, answers, send
 
 
 def declared(line: Line, kind: str, rate: Rate) -> Line:
@@ -96,3 +100,53 @@ async def test_a_vendor_that_is_reset_is_asked_as_if_nothing_had_been(serve: Ser
     await send(line.http, Retry.READ)
     await send(line.http, Retry.ONCE)
     assert line.slept == []
+
+
+async def test_waits_of_a_call_are_told_from_the_vendors_time_and_neither_is_its_own(serve: Serve, dial: Dial) -> None:
+    async def awhile(delay_s: float) -> None:
+        over = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.02, over.set)
+        await over.wait()
+
+    vendor = await serve(answers(answer(status=503), answer({})))
+    line = declared(dial(vendor.url, sleep=awhile), READS, Rate(1, 5))
+    started = time.perf_counter()
+    with calls.serving(calls.Call()) as call:
+        await send(line.http, Retry.READ)
+    # Before the second attempt, and for its turn.
+    assert call.wait_s >= 0.04
+    assert call.vendor_s > 0
+    assert call.wait_s + call.vendor_s <= call.away_s <= time.perf_counter() - started
+
+
+async def test_what_is_done_before_a_write_is_the_calls_own_time(serve: Serve, dial: Dial) -> None:
+    away: list[bool] = []
+
+    async def recorded() -> None:
+        away.append(bool(call._away))
+
+    vendor = await serve(answers(answer({})))
+    with calls.serving(calls.Call(before_write=recorded)) as call:
+        await send(dial(vendor.url).http, Retry.ONCE)
+    assert away == [False]
+
+
+async def test_who_shares_a_read_waits_as_long_as_the_one_who_makes_it(serve: Serve, dial: Dial) -> None:
+    gate = Gate()
+    vendor = await serve(gate)
+    http = dial(vendor.url).http
+    made = [calls.Call(), calls.Call()]
+
+    async def read(call: calls.Call) -> None:
+        with calls.serving(call):
+            await send(http, Retry.READ)
+
+    leader = asyncio.create_task(read(made[0]))
+    await gate.holds(1)
+    follower = asyncio.create_task(read(made[1]))
+    await asyncio.wait([follower], timeout=0.01)
+    assert made[1]._away
+    gate.open()
+    await asyncio.gather(leader, follower)
+    assert [call.vendor_calls for call in made] == [1, 0]
+    assert all(call.away_s > 0 and not call._away for call in made)
