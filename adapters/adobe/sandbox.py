@@ -1112,6 +1112,7 @@ SUITE: Json = {
         "unknown_properties": "refused",
     },
     "logins": [f"{IMS}/token/v3"],
+    "secrets": list(CLIENTS.values()),
     "destination_id": _dataset_id(5),
     "used_destination_id": _dataset_id(9),
     "used_job_id": "109",

@@ -8,7 +8,7 @@ import pytest
 from .conftest import Vendor
 
 NEEDED = {
-    "list_destinations": {"destination_count"},
+    "list_destinations": {"destination_count", "secrets"},
     "get_destination": {"destination_id", "unknown_destination_id"},
     "create_destination": {"destination"},
     "update_destination": {"destination_id", "destination_patch"},
