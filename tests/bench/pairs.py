@@ -4,7 +4,7 @@ A call's CPU varied twofold between rounds on a shared machine. What is slow for
 other, as long as they take turns quickly: so only the ratios of pairs are compared, and of those the median.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -45,10 +45,10 @@ async def measure(pair: Pair, work: Work, count: int) -> Rounds:
     return Rounds(*await in_turn([partial(_taken, load, work) for load in pair], count))
 
 
-async def in_turn(sides: Sequence[Callable[[], Awaitable[T]]], count: int) -> list[list[T]]:
+async def in_turn(sides: Iterable[Callable[[], Awaitable[T]]], count: int) -> list[list[T]]:
     """Call all of *sides*, *count* times in turn; return what each gave, without that of a first round."""
-    taken: list[list[T]] = [[] for _ in sides]
     order = list(enumerate(sides))
+    taken: list[list[T]] = [[] for _ in order]
     for number in range(count + 1):
         for place, side in order if number % 2 else reversed(order):
             taken[place].append(await side())

@@ -1,5 +1,9 @@
 """What the same costs without a gateway: one vendor, called by aiohttp, or by what most would reach for today."""
 
+import asyncio
+import json
+import os
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -9,8 +13,9 @@ from typing import NamedTuple
 import aiohttp
 import requests
 
-from tests.bench.answers import FIRST_ID, LISTED
-from tests.bench.figures import Row, rounds
+from audiencegateway.v1.destinations_pb2 import GetDestinationRequest
+from tests.bench.answers import DATASET_ID, FIRST_ID, LISTED
+from tests.bench.figures import Row, rounds, skipped
 from tests.bench.load import Load
 from tests.bench.pairs import in_turn, ratios
 from tests.bench.servers import Servers
@@ -18,6 +23,7 @@ from tests.bench.work import GETS, LISTS, Kind
 
 TOKEN = {"X-Access-Token": "bench-token"}
 TIMEOUT_S = 30
+AEPP_PYTHON = os.environ.get("AEPP_PYTHON", "")
 PATHS = {
     GETS: f"/api/segments/export/destinations/{FIRST_ID}",
     LISTS: f"/api/segments/export/destinations?limit={LISTED}&offset=0&order_by=id&order_dir=ASC",
@@ -48,7 +54,35 @@ async def peers(servers: Servers) -> list[Row]:
                 sides = [partial(_cost, client, calls) for client in clients.values()]
                 found = dict(zip(clients, await in_turn(sides, servers.size.rounds), strict=True))
                 rows += _rows(kind.title, found)
-    return rows
+    return [*rows, *await _published(servers, pair.ours)]
+
+
+async def _published(servers: Servers, ours: Load) -> list[Row]:
+    """Measure a vendor's published client, where there is an environment that has it."""
+    title = "GetDestination of Adobe"
+    if not AEPP_PYTHON:
+        return [skipped(f"{title}: p50, aepp", "ms", None, "AEPP_PYTHON names no interpreter that has aepp")]
+    command = [AEPP_PYTHON, "-m", "tests.bench.published", servers.stub.address, DATASET_ID]
+    request = GetDestinationRequest(name=f"connections/adobe/destinations/{DATASET_ID}").SerializeToString()
+    calls = max(2, servers.size.calls // 4)
+    client = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    sides = {
+        "through the gateway": partial(_cost, partial(ours.calls, GETS.method, [request], 1, 1), calls),
+        "aepp": partial(_told, client, calls),
+    }
+    try:
+        found = dict(zip(sides, await in_turn(sides.values(), servers.size.rounds), strict=True))
+    finally:
+        client.kill()
+        await client.wait()
+    return _rows(title, found)
+
+
+async def _told(client: asyncio.subprocess.Process, calls: int) -> Cost:
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write(b"%d\n" % calls)
+    return Cost(**json.loads(await client.stdout.readline()))
 
 
 def _rows(title: str, found: dict[str, list[Cost]]) -> list[Row]:
