@@ -177,7 +177,6 @@ class Attempts:
             raise
         else:
             speaks_for_it, stays = True, ask.stays
-            call.accepted = call.accepted or ask.retry is Retry.ONCE
             transport.budget.refund()
             transport.rates.succeeded(ask.kind, result.headers, transport.now())
             return result

@@ -154,6 +154,9 @@ class Http:
                     allow_redirects=False,
                     timeout=self._timeout(total_s, read_s=timeouts.idle_s if upload else None),
                 ) as response:
+                    if retry is Retry.ONCE and response.status < 300:  # noqa: PLR2004 - 2xx
+                        # It was taken, whether or not what follows can be read.
+                        calls.current().accepted = True
                     answer = await self._read(response)
             if answer.status < 300:  # noqa: PLR2004 - 2xx
                 return answer
