@@ -7,15 +7,15 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Collection
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Collection
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 import msgspec
 
 from tests.bench import readme
 from tests.bench.cases import CASES
-from tests.bench.figures import Report, report, single, table, targets
+from tests.bench.figures import Report, Row, report, single, table, targets
 from tests.bench.profiles import PROFILED, profile
 from tests.bench.servers import QUICK, Servers, Size
 from tests.bench.soak import soak
@@ -35,16 +35,13 @@ SIZES = {
 }
 
 
-async def run(size: Size, names: Collection[str] = CASES, progress: Callable[[str], object] = str) -> Report:
-    """Measure the cases; all of them take some minutes."""
-    rows = [single("load average of the machine before", os.getloadavg()[0], "")]
+async def run(size: Size, names: Collection[str] = CASES) -> AsyncGenerator[tuple[str, list[Row]]]:
+    """Measure the cases; yield each with its figures. All of them take some minutes."""
     async with AsyncExitStack() as stack:
         servers = Servers(stack, size)
         for name in CASES:
             if name in names:
-                progress(name)
-                rows += await CASES[name](servers)
-    return report(rows)
+                yield name, await CASES[name](servers)
 
 
 def main() -> int:
@@ -62,9 +59,22 @@ def main() -> int:
         return 0
     given = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
     size = (QUICK if options.quick else Size())._replace(**given)
-    found = asyncio.run(run(size, options.only or CASES, lambda text: sys.stderr.write(f"bench: {text} …\n")))
-    _write(found, SOME if options.only else OUTPUT)
+    asyncio.run(_measure(size, options.only or CASES))
     return 0
+
+
+async def _measure(size: Size, names: Collection[str]) -> None:
+    """Run the cases and tell what was measured, even where one of them fails."""
+    rows = [single("load average of the machine before", os.getloadavg()[0], "")]
+    measured = set()
+    try:
+        async with aclosing(run(size, names)) as cases:
+            async for name, found in cases:
+                sys.stderr.write(f"bench: {name} is done\n")
+                measured.add(name)
+                rows += found
+    finally:
+        _write(report(rows), OUTPUT if measured == set(CASES) else SOME)
 
 
 def _write(found: Report, file: Path) -> None:

@@ -46,12 +46,12 @@ def test_every_case_is_tried_here() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 async def test_a_tiny_run_gives_the_figures_of_a_case(case: str) -> None:
-    found = await run(TINY, [case])
-    measured = {row.figure: row for row in found.rows}
-    assert len(measured) == len(found.rows)
+    ((name, rows),) = [found async for found in run(TINY, [case])]
+    measured = {row.figure: row for row in rows}
+    assert (name, len(measured)) == (case, len(rows))
     for title in FIGURES[case]:
         assert measured[title].value is not None or measured[title].note
-        assert title in table(found)
+        assert title in table(report(rows))
 
 
 async def test_a_short_soak_tells_what_rises_and_what_callers_got() -> None:

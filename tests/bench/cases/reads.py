@@ -98,7 +98,7 @@ async def identical(servers: Servers) -> list[Row]:
     """Count the vendor calls that many identical reads at once lead to."""
     name = f"connections/slow/destinations/{FIRST_ID}"
     wanted = [GetDestinationRequest(name=name).SerializeToString()]
-    async with servers.gateway(Setup(accounts=[Account("slow", SHOP, "/after-100")])) as side:
+    async with servers.gateway(Setup(accounts=[Account("slow", SHOP, "/after-1000")])) as side:
         before = await servers.counted()
         await side.calls(GET, wanted, IDENTICAL, IDENTICAL)
         made = await servers.counted() - before
