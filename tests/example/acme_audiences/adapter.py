@@ -1,7 +1,7 @@
 """Acme Audiences over REST v2: targets, and runs of segments to them.
 
 Docs:   https://docs.acme.example/rest/v2 (read 2026-11-22)
-Auth:   OAuth 2 client credentials; a bearer token that lives an hour.
+Auth:   OAuth 2 client credentials; a bearer token that lives 8 hours.
 Paging: `after`, an opaque cursor, and `limit`, at most 50; runs come newest first.
 Limits: none documented; 429 carries Retry-After.
 """

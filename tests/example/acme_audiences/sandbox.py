@@ -1,7 +1,7 @@
 """Acme's simulator, written from its documentation: a log-in, targets, and runs of segments to them.
 
 Docs:    https://docs.acme.example/rest/v2 (read 2026-11)
-Auth:    `Authorization: Bearer`; `POST oauth/token` gives one for an hour.
+Auth:    `Authorization: Bearer`; `POST oauth/token` gives one for 8 hours.
 Paging:  limit (default 20, at most 50) and `after`, from `next` of the page before; targets by age, runs newest first.
 Silence: where the documentation says nothing there is a switch, see `SWITCHES`.
 """
@@ -19,7 +19,7 @@ from adapters.sandbox import phrase as usual_words
 Json = dict[str, Any]
 
 DAY_S = 86_400.0
-TOKEN_LIFE_S = 3600.0
+TOKEN_LIFE_S = 8 * 3600.0
 CLIENT = {"client_id": "gateway", "client_secret": "acme-sandbox-secret"}
 TARGET_SECRET = "acme-sandbox-sftp-password"
 MAX_LIMIT, DEFAULT_LIMIT = 50, 20
