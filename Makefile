@@ -47,6 +47,9 @@ vendor: install  ## lay out a new adapter, with tests that say what to write nex
 bench: install  ## speed and memory beside a bare pipe, in minutes (ARGS="--rounds 5"); build/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+chaos: install  ## kill the gateway 500 times and count what was made twice or lost (ARGS="--kills 50 --seed 7")
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 check: install  ## format, lint, types, contract, house rules; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

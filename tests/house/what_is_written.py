@@ -98,9 +98,9 @@ def nothing_catches_everything(tree: Tree) -> Iterator[str]:
 
 @rule
 def tests_do_not_sleep(tree: Tree) -> Iterator[str]:
-    """Clocks are injected; `asyncio.sleep(0)` only lets others run. The bench is no test: it measures what passes."""
+    """Clocks are injected; `asyncio.sleep(0)` only lets others run. The bench and the kill test have real processes."""
     for path, module in modules(tree, "tests/"):
-        if path.startswith("tests/bench/") and not path.startswith("tests/bench/test_"):
+        if re.match(r"tests/(bench|chaos)/(?!test_)", path):
             continue
         for node in ast.walk(module):
             if isinstance(node, ast.Call) and re.search(r"\bsleep\((?!0\))", ast.unparse(node)):
