@@ -103,7 +103,7 @@ class Rates:
         now = self._clock()
         ends_at = now + left_s
         while True:
-            turn = lane.promise(now, ends_at)
+            turn, taken = lane.promise(now, ends_at), False
             try:
                 if turn > now:
                     await self._sleep(turn - now)
@@ -112,12 +112,12 @@ class Rates:
                 wait_s = lane.quiet_until - now
                 if wait_s <= 0 and lane.rate.calls and self._shared is not None:
                     wait_s = await self._shared(kind, lane.rate)
-            except BaseException:
-                lane.give_back(turn)
-                raise
-            if wait_s <= 0:
+                taken = wait_s <= 0
+            finally:
+                if not taken:
+                    lane.give_back(turn)
+            if taken:
                 return
-            lane.give_back(turn)
             if now + wait_s > ends_at:
                 raise lane.refusal(wait_s)
             await self._sleep(wait_s)

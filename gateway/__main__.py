@@ -96,7 +96,7 @@ async def run_check(options: argparse.Namespace) -> int:
         results = await checks.check(connections)
     finally:
         await connections.close()
-    print(checks.table(results))
+    print(checks.table(results), checks.policies(connections), sep="\n\n")
     return 0 if all(result.ok for result in results) else FAILED
 
 
@@ -154,7 +154,8 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         help="what is wrong with a configuration, and whether every vendor takes its credentials",
         description="Print every mistake of the configuration file; or, where there is none, call every vendor once "
-        "and print a table. Exit status: 0 all is well, 1 a vendor refused or did not answer, 2 the file is wrong.",
+        "and print a table, then the policy that each is called by. Exit status: 0 all is well, 1 a vendor refused or "
+        "did not answer, 2 the file is wrong.",
     )
     _config(one)
     _logging(one, form="text")

@@ -1,8 +1,10 @@
-"""One CheckConnection per connection, and what came of it as a table."""
+"""One CheckConnection per connection, what came of it as a table, and as another how each is called."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from adapters.errors import ApiError, VendorError
 from gateway.connections import Connection
@@ -34,7 +36,23 @@ async def check(connections: Iterable[Connection]) -> list[Check]:
 
 def table(checks: Iterable[Check]) -> str:
     """Return the checks as aligned lines under headings."""
-    rows = [HEADINGS, *checks]
+    return _aligned([HEADINGS, *checks])
+
+
+def policies(connections: Iterable[Connection]) -> str:
+    """Return the policy and the rates that hold, a row a number and a column a connection."""
+    columns = list(connections)
+    policies = [msgspec.structs.asdict(one.adapter.transport.policy) for one in columns]
+    rates = [one.adapter.transport.rates.limits for one in columns]
+    rows = [("POLICY", *(one.id for one in columns))]
+    rows += [(name, *(f"{policy[name]:g}" for policy in policies)) for name in (policies[0] if policies else ())]
+    for kind in sorted({kind for limits in rates for kind in limits}):
+        shown = (limits.get(kind) for limits in rates)
+        rows.append((f"rates.{kind}", *(f"{rate.calls} in {rate.period_s} s" if rate else "-" for rate in shown)))
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines)

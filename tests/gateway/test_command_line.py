@@ -244,13 +244,21 @@ def test_what_serves_for_real_loads_no_simulator() -> None:
 
 def test_check_prints_a_table_where_all_is_well(tmp_path: Path, simulator: str) -> None:
     keys, environ = connection(simulator)
-    document: dict[str, object] = {"connections": [keys, {**keys, "id": "a-second-one"}]}
+    second = {**keys, "id": "a-second-one", "policy": {"attempts": 7}, "rates": {"reads": {"calls": 90}}}
+    document: dict[str, object] = {"connections": [keys, second]}
     ended = run("check", "--config", write(tmp_path, document), **environ)
     assert ended.exit_status == 0, ended.stderr
-    heading, *rows = [line.split() for line in ended.stdout.splitlines()]
+    checked, policies = ended.stdout.split("\n\n")
+    heading, *rows = [line.split() for line in checked.splitlines()]
     assert heading[:4] == ["CONNECTION", "VENDOR", "RESULT", "LATENCY"]
     assert [row[:3] for row in rows] == [["a-second-one", vendor(), "ok"], ["main", vendor(), "ok"]]
     assert all(row[4] == "ms" and row[3].isdecimal() for row in rows)
+    numbers = {line.split()[0]: line.split(maxsplit=1)[1] for line in policies.splitlines()}
+    assert numbers["POLICY"].split() == ["a-second-one", "main"]
+    assert numbers["attempts"].split() == ["7", "3"]
+    assert numbers["rates.reads"].split("  ")[0] == "90 in 60 s"
+    assert numbers["rates.reads"].split()[-1] == "-"
+    assert len(numbers) > 15
 
 
 def test_check_tells_which_connection_fails_and_why(tmp_path: Path, simulator: str) -> None:
@@ -264,7 +272,7 @@ def test_check_tells_which_connection_fails_and_why(tmp_path: Path, simulator: s
     config = write(tmp_path, {"connections": [keys, wrong, down]})
     ended = run("check", "--config", config, **environ)
     assert ended.exit_status == 1
-    results = {line.split()[0]: line.split()[2] for line in ended.stdout.splitlines()[1:]}
+    results = {line.split()[0]: line.split()[2] for line in ended.stdout.split("\n\n")[0].splitlines()[1:]}
     assert results == {"main": "ok", "wrong": "VENDOR_CREDENTIALS_REJECTED", "down": "VENDOR_UNAVAILABLE"}
     assert not any(secret in ended.stdout + ended.stderr for secret in environ.values())
 
