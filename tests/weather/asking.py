@@ -10,9 +10,10 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from gateway.methods import FILES, METHODS, Method
 from tests.conformance.client import Refusal, refusal
-from tests.weather.weathers import OK, Outcome
+from tests.weather.weathers import NAMED, OK, Outcome
 
 Suite = Mapping[str, Any]
 Json = dict[str, Any]
@@ -154,4 +155,10 @@ async def ask(
     except grpc.aio.AioRpcError as error:
         refused = refusal(error)
         return Told(Outcome(refused.code, refused.reason), refusal=refused)
-    return Told(OK, answers)
+    return Told(NAMED if any(map(_is_unknown, answers)) else OK, answers)
+
+
+def _is_unknown(answer: Any) -> bool:
+    """Tell whether an answer is a job, or has one, of which nobody knows whether it is there."""
+    jobs = [answer, getattr(answer, "export_job", None), *(file.export_job for file in getattr(answer, "files", ()))]
+    return any(isinstance(job, ExportJob) and job.state == ExportJob.OUTCOME_UNKNOWN for job in jobs)

@@ -8,8 +8,7 @@ import pytest
 
 from adapters import registry
 from gateway.methods import METHODS
-from tests.matrix import ANSWERED_HERE
-from tests.weather.cells import offered
+from tests.weather.cells import ANSWERED_HERE, offered
 from tests.weather.storms import Climate, climate
 
 

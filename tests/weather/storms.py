@@ -13,20 +13,21 @@ import msgspec
 
 from adapters.retry import Retry
 from adapters.secrets import Secret
+from adapters.transport import Timeouts
 from gateway.connections import Connection, Connections
 from gateway.server import build
-from gateway.settings import ServerSettings, Settings
+from gateway.settings import LedgerSettings, ServerSettings, Settings
 from tests.weather import weathers
 from tests.weather.asking import RPCS, Told, ask
-from tests.weather.weathers import CALLERS_DEADLINE, OK, UNKNOWN, WEATHERS, Outcome
+from tests.weather.weathers import CALLERS_DEADLINE, NAMED, OK, STARTS, UNKNOWN, WEATHERS, Outcome
 from tests.weather.worlds import IMPATIENT, LINES, World, good, world
 
 DEADLINE_S = 20.0
 """Of a caller. Whoever is told nothing but that it is over has no reason to show, and fails."""
 ATTEMPTS = 3
 MANY_PAGES = 30
-AT_ONCE = 8
-"""How many storms rage at once in a test: most of their time they wait."""
+AT_ONCE, AT_ONCE_IF_SLOW = 4, 24
+"""How many storms rage at once in a test; most of the slow ones' time they wait."""
 ONCE_MARK = "X-Once"
 """On what goes over connections of its own, as long as the weather is fair: what must not be sent twice does."""
 ISSUED = re.compile(r"sandbox-[0-9a-f]{32}")
@@ -75,7 +76,13 @@ class Climate(NamedTuple):
 async def gateway(connections: Iterable[Connection]) -> AsyncIterator[grpc.aio.Channel]:
     """Serve *connections*, and close them at the end."""
     opened = list(connections)
-    settings = Settings(listen="127.0.0.1:0", server=ServerSettings(shutdown_grace_s=0.0), connections=())
+    settings = Settings(
+        listen="127.0.0.1:0",
+        server=ServerSettings(shutdown_grace_s=0.0),
+        # What was lost stays lost for as long as it is looked at here.
+        ledger=LedgerSettings(store="memory", reconcile_every_s=3600.0),
+        connections=(),
+    )
     server = build(settings, Connections(opened))
     address = await server.start()
     try:
@@ -165,13 +172,15 @@ class Storm(NamedTuple):
         """What the caller may be told: the table's row, and the rules for what a row can't know."""
         weather, step = WEATHERS[self.weather], self.step
         row = weather.told[step.retry]
+        if row == UNKNOWN and self.rpc in STARTS:
+            row = NAMED
         if self.rpc == "DownloadExportJob" and step == self.fair.steps[-1] and weather.body:
             # A file is what comes, for as long as it comes.
             return frozenset({CALLERS_DEADLINE if weather.slow else OK})
         if self.rpc == "CancelExportJob" and row == UNKNOWN and (self.passes or weather.lets_through):
             # A cancel whose answer is lost is looked after, and asked for again only where it was not taken.
             return frozenset({OK})
-        if self.passes and row != UNKNOWN:
+        if self.passes and row not in {UNKNOWN, NAMED}:
             # There may be no time for the wait that the vendor's own words ask for.
             return frozenset({OK, row} if weather.own_words else {OK})
         if weather.pages or (weather.body and weather.lets_through and step.is_write and self.is_forgiving):
@@ -210,7 +219,8 @@ class Raging(NamedTuple):
 
 async def rage(climate: Climate, vendor: str, all_storms: Sequence[Storm]) -> list[str]:
     """Run storms side by side, each with a vendor of its own; return what went wrong."""
-    turns = asyncio.Semaphore(AT_ONCE)
+    is_slow = any(WEATHERS[storm.weather].slow for storm in all_storms)
+    turns = asyncio.Semaphore(AT_ONCE_IF_SLOW if is_slow else AT_ONCE)
     async with AsyncExitStack() as stack:
         raging = []
         for number, storm in enumerate(all_storms):
@@ -247,6 +257,7 @@ async def judged(channel: grpc.aio.Channel, climate: Climate, raging: Raging) ->
         if secret in told.text:
             yield f"shows {secret}"
     one.simulator.faults.clear()
+    connection.adapter.transport.timeouts = Timeouts()
     one.time.passed_s += told.retry_after_s or 0.0
     if mend is not None and (mending := mend()) is not None:
         await mending
@@ -307,7 +318,7 @@ def _wrong_at_the_vendor(climate: Climate, storm: Storm, told: Told, one: World)
     accepted = sum(1 for entry in requests if (entry["method"], entry["path"]) == write[:2] and entry["accepted"])
     if write.retry is Retry.ONCE and accepted > 1:
         yield f"accepted {accepted} times"
-    if told.outcome == UNKNOWN and sent[write[:2]] > 1 and RPCS[storm.rpc].name != "CancelExportJob":
+    if told.outcome in {UNKNOWN, NAMED} and sent[write[:2]] > 1 and storm.rpc != "CancelExportJob":
         yield "may have been accepted, and was sent again"
     if told.outcome == OK and not accepted:
         yield "said to be done, and it is not"

@@ -10,6 +10,7 @@ import pytest
 
 from adapters import registry
 from adapters.retry import Retry
+from tests.record import WEATHER
 from tests.weather.asking import REQUESTS, RPCS, ask
 from tests.weather.cells import Cell, Kind, cells
 from tests.weather.storms import ISSUED, Climate, gateway, rage, secrets, storms
@@ -81,7 +82,9 @@ async def test_a_write_is_of_the_class_that_its_name_says(vendor: str, climates:
 
 
 @pytest.mark.parametrize("weather", WEATHERS)
-async def test_storms(vendor: str, weather: str, climates: Climates, caplog: pytest.LogCaptureFixture) -> None:
+async def test_storms(
+    vendor: str, weather: str, climates: Climates, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
     climate, one = await climates(vendor), world(vendor, "secrets")
     with caplog.at_level("INFO"):
         wrong = await rage(
@@ -100,16 +103,21 @@ async def test_storms(vendor: str, weather: str, climates: Climates, caplog: pyt
     assert not wrong, "\n".join(wrong)
     assert not logged
     assert not ISSUED.search(caplog.text)
+    request.node.user_properties.append((WEATHER, [vendor, len(of_kind(vendor, weather, Kind.STORM))]))
 
 
 @pytest.mark.parametrize("weather", WEATHERS)
-async def test_what_needs_no_vendor_is_answered_as_ever(vendor: str, weather: str) -> None:
+async def test_what_needs_no_vendor_is_answered_as_ever(
+    vendor: str, weather: str, request: pytest.FixtureRequest
+) -> None:
     """Nothing is sent, so that no weather can matter."""
     one, kind = world(vendor, "idle"), WEATHERS[weather]
     if kind.fault:
         one.simulator.fault(path="*", count=0, **kind.fault)
     async with LINES[kind.line](one) as (base_url, _), gateway([one.connection(base_url)]) as channel:
-        for cell in of_kind(vendor, weather, Kind.HERE, Kind.NOT_OFFERED):
+        idle = of_kind(vendor, weather, Kind.HERE, Kind.NOT_OFFERED)
+        for cell in idle:
             told = await ask(channel, cell.rpc, one.suite, one.id)
             assert told.outcome == (NOT_OFFERED if cell.kind is Kind.NOT_OFFERED else AS_EVER[cell.rpc]), cell
     assert not one.requests()
+    request.node.user_properties.append((WEATHER, [vendor, len(idle)]))

@@ -29,6 +29,10 @@ OK = Outcome(grpc.StatusCode.OK, "")
 UNAVAILABLE = Outcome(grpc.StatusCode.UNAVAILABLE, "VENDOR_UNAVAILABLE")
 TIMED_OUT = Outcome(grpc.StatusCode.DEADLINE_EXCEEDED, "VENDOR_TIMEOUT")
 UNKNOWN = Outcome(grpc.StatusCode.UNKNOWN, "OUTCOME_UNKNOWN")
+NAMED = Outcome(grpc.StatusCode.OK, "OUTCOME_UNKNOWN")
+"""Instead of the last, where there is a job to name: it is answered, in a state of this name."""
+STARTS = frozenset({"CreateExportJob", "IngestAudienceMembers", "UploadAudienceMembers"})
+"""What makes a job, which has a name before its vendor's is known."""
 RATE_LIMITED = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, "VENDOR_RATE_LIMITED")
 NOT_AS_DOCUMENTED = Outcome(grpc.StatusCode.INTERNAL, "VENDOR_PROTOCOL")
 NOT_OFFERED = Outcome(grpc.StatusCode.UNIMPLEMENTED, "NOT_SUPPORTED_BY_VENDOR")
@@ -48,7 +52,10 @@ LOST = _by(UNAVAILABLE, UNAVAILABLE, UNKNOWN)
 LATE = _by(TIMED_OUT, TIMED_OUT, UNKNOWN)
 TOO_MANY = _by(RATE_LIMITED, RATE_LIMITED, RATE_LIMITED)
 """It was certainly not done."""
-ODD = _by(NOT_AS_DOCUMENTED, NOT_AS_DOCUMENTED, NOT_AS_DOCUMENTED)
+ODD = _by(NOT_AS_DOCUMENTED, NOT_AS_DOCUMENTED, UNKNOWN)
+"""The vendor said yes, and nobody understands to what."""
+ASIDE = _by(NOT_AS_DOCUMENTED, NOT_AS_DOCUMENTED, NOT_AS_DOCUMENTED)
+"""It was neither done nor refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,5 +116,5 @@ WEATHERS: Mapping[str, Weather] = {
     "wrong types": Weather(told=ODD, fault={"wrong_types": True}, body=True),
     "a page that repeats": Weather(told=ODD, fault={"stuck": True}, pages=True),
     "50 MB": Weather(told=ODD, fault={"body": " " * 65536, "times": 800}, body=True),
-    "a redirect": Weather(told=ODD, fault={"status": 307, "headers": {"Location": "/elsewhere"}}),
+    "a redirect": Weather(told=ASIDE, fault={"status": 307, "headers": {"Location": "/elsewhere"}}),
 }

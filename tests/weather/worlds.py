@@ -19,7 +19,7 @@ from gateway.connections import Connection
 from gateway.settings import connection_in_plain_text
 from tests.weather.weathers import START_S
 
-IMPATIENT = Timeouts(operation_s=1.6, attempt_s=0.5, connect_s=0.3, idle_s=0.5)
+IMPATIENT = Timeouts(operation_s=3.2, attempt_s=1.0, connect_s=0.6, idle_s=3.0)
 """For weather that takes the time there is."""
 BARE = frozenset(vars(Sandbox)) | {"clock", "documentation", "switches", "faults", "journal"}
 
