@@ -10,6 +10,7 @@ README = Path("README.md")
 BEGIN, END = '<!-- bench: made by `make bench ARGS="--readme"` -->\n', "<!-- bench: end -->"
 WITHOUT_TARGET = (
     "load average of the machine before",
+    "start to ready, CPU",
     "GetDestination: CPU per call, gateway",
     "GetDestination: CPU per call, bare pipe",
     "GetDestination: p50 at 1 in flight, gateway",

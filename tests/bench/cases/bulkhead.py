@@ -29,6 +29,8 @@ class Felt(NamedTuple):
 
     p50_ms: float
     p99_ms: float
+    gave_up: float
+    """Of a hundred calls: where there are some, the machine was too busy for the pace."""
 
 
 async def bulkhead(servers: Servers) -> list[Row]:
@@ -38,7 +40,7 @@ async def bulkhead(servers: Servers) -> list[Row]:
         sides = [partial(_felt, side, account, count) for account in (SILENT, ANSWERS)]
         silent, answering = await in_turn(sides, max(2, servers.size.rounds // 2))
     title = f"one vendor of {len(OTHERS) + 1} silent, {PER_SECOND} calls/s to the others"
-    rows = []
+    rows = list[Row]()
     for name, read in (("p50", _p50_ms), ("p99", _p99_ms)):
         with_it, without = ([read(felt) for felt in side] for side in (silent, answering))
         target = at_most(1.05) if name == "p99" else None
@@ -47,7 +49,7 @@ async def bulkhead(servers: Servers) -> list[Row]:
             rounds(f"{title}: {name}", with_it, "ms"),
             rounds(f"{title}: {name} where all answer", without, "ms"),
         ]
-    return rows
+    return [*rows, rounds(f"{title}: callers who gave up", [felt.gave_up for felt in silent], "%")]
 
 
 def _p50_ms(felt: Felt) -> float:
@@ -65,7 +67,8 @@ async def _felt(side: Load, fourth: Account, count: int) -> Felt:
     mixed = list(islice(cycle([*others, troubled]), count * (len(others) + 1) // len(others)))
     taken = await side.paced_ms(mixed, PER_SECOND * len(mixed) / count, GIVES_UP_S)
     felt = [taken_ms for call, taken_ms in zip(mixed, taken, strict=True) if call is not troubled]
-    return Felt(median(felt), quantiles(felt, n=100, method="inclusive")[98])
+    gave_up = sum(taken_ms >= GIVES_UP_S * 1000 for taken_ms in felt) / len(felt) * 100
+    return Felt(median(felt), quantiles(felt, n=100, method="inclusive")[98], gave_up)
 
 
 def _get(connection: str, destination_id: str) -> bytes:
