@@ -38,7 +38,7 @@ FOLLOWING = {*AGAIN, grpc.StatusCode.NOT_FOUND}
 PAUSE_S = 0.1
 LOOK_S = 0.001
 """Between two looks at the ledger for a phase to kill in."""
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 """What is not answered or settled by then is unresolved."""
 SPREAD_S = 0.15
 """A kill at any time comes so soon after the calls began."""
@@ -118,7 +118,7 @@ class Chapter(Script):
         """Kill so many times, let it settle, and judge."""
         await self._learn_routes()
         self._calm = False
-        while self.totals.kills < kills:
+        while self.totals.kills < kills and None not in self._answers.values():
             await self._round()
         self._calm = True
         for asked in self._asked:
@@ -155,6 +155,10 @@ class Chapter(Script):
 
     async def _round(self) -> None:
         picked = {self._routes[operation]: operation for operation in self._shuffled() if not self._is_open(operation)}
+        if not picked:
+            await asyncio.sleep(PAUSE_S)
+            await self._look_again()
+            return
         calls = [Asked(operation, self._new_id()) for operation in picked.values()]
         self._asked += calls
         self._on_the_way = {self._routes[call.operation]: call.request_id for call in calls}

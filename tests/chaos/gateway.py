@@ -18,7 +18,7 @@ from tests.chaos.store import Store
 from tests.conformance.client import Stubs, stubs
 from tests.gateway.acme import toml
 
-START_S = 60.0
+START_S = 180.0
 CLOSING_S = 5.0
 UNHURRIED = {"breaker_failures": 1000, "breaker_calls": 1000}
 """A vendor that drops every second answer is no reason to wait for it here."""
@@ -52,18 +52,23 @@ class Gateway:
     """One after the other."""
 
     def __init__(
-        self, folder: Path, environ: Mapping[str, str], *, mourn: Callable[[], Awaitable[None]] | None = None
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        *arguments: str,
+        mourn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Take where `configure` wrote; *mourn* is called after each death, before the next one starts."""
-        self._command = [sys.executable, "-m", "gateway", "serve", "--config", str(folder / "gateway.toml")]
+        self._command = [sys.executable, "-m", "gateway", "serve", "--config", str(folder / "gateway.toml"), *arguments]
         self._mourn = mourn
         self._environ = {**os.environ, **environ}
+        self.address = ""
         self._process: Process | None = None
         self._starting = asyncio.Lock()
         self._channel: grpc.aio.Channel | None = None
         self._stubs: Stubs | None = None
         self._reading: asyncio.Task[None] | None = None
-        self.lines: deque[str] = deque(maxlen=200)
+        self.lines: deque[str] = deque(maxlen=1000)
         """What it logged last."""
 
     async def up(self) -> Stubs:
@@ -101,6 +106,7 @@ class Gateway:
             address = await self._ready()
         self._reading = asyncio.create_task(self._read())
         # The harness alone repeats, so that it can count.
+        self.address = address
         self._channel = grpc.aio.insecure_channel(address, [("grpc.enable_retries", 0)])
         self._stubs = stubs(self._channel)
 
