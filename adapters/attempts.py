@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 import aiohttp
@@ -106,7 +105,8 @@ class Attempts:
         failed: VendorError | None = None
         attempt, renewed = 0, False
         while True:
-            given = await self._in_time(self._auth.headers(), deadline)
+            ready = self._auth.ready()
+            given = await self._in_time(self._auth.headers(), deadline) if ready is None else ready
             attempt += 1
             try:
                 return await self._attempt(once, ask, given, deadline)
@@ -236,17 +236,13 @@ class Attempts:
             raise self.late("no token in time") from None
 
 
-@contextmanager
-def losses(transport: Transport, retry: Retry, sent: Body | None = None) -> Iterator[None]:
-    """Name what ends an attempt without an answer, given its body."""
-    try:
-        yield
-    except LOST as error:
-        if isinstance(error, _NOT_SENT) or (sent is not None and not sent.whole):
-            loss = Loss.NOT_SENT
-        else:
-            loss = Loss.TIMEOUT if isinstance(error, TimeoutError) else Loss.BROKEN
-        raise lost(transport, loss, retry, type(error).__name__) from None
+def named_loss(transport: Transport, retry: Retry, error: Exception, sent: Body | None = None) -> VendorError:
+    """Return the error for one of `LOST`, given the attempt's body."""
+    if isinstance(error, _NOT_SENT) or (sent is not None and not sent.whole):
+        loss = Loss.NOT_SENT
+    else:
+        loss = Loss.TIMEOUT if isinstance(error, TimeoutError) else Loss.BROKEN
+    return lost(transport, loss, retry, type(error).__name__)
 
 
 def lost(transport: Transport, loss: Loss, retry: Retry, why: str) -> VendorError:

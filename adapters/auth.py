@@ -19,6 +19,10 @@ MAX_PAUSE_S = 60.0
 class Auth(Protocol):
     """What the outbound side needs to know of credentials."""
 
+    def ready(self) -> Mapping[str, str] | None:
+        """Return the headers that prove who calls, where they are there already and good for a while."""
+        ...
+
     async def headers(self) -> Mapping[str, str]:
         """Return the headers that prove who calls."""
         ...
@@ -38,6 +42,10 @@ class FixedAuth:
     def __init__(self, headers: Mapping[str, str], *secrets: Secret) -> None:
         self._headers = dict(headers)
         self._secrets = secrets
+
+    def ready(self) -> Mapping[str, str]:
+        """Return the fixed headers."""
+        return self._headers
 
     async def headers(self) -> Mapping[str, str]:
         """Return the fixed headers."""
@@ -92,6 +100,10 @@ class TokenAuth:
     def expires_at_s(self) -> float | None:
         """The end of the present token, in epoch seconds; None before the first one."""
         return self._token.expires_at_s if self._token else None
+
+    def ready(self) -> Mapping[str, str] | None:
+        """Return headers with the present token, while no other is wanted."""
+        return self._headers if self._token is not None and self._now() < self._refresh_at_s else None
 
     async def headers(self) -> Mapping[str, str]:
         """Return headers with a token that is valid now.

@@ -19,7 +19,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from adapters import calls, names, streams
-from adapters.attempts import LOST, Ask, Attempts, Once, losses
+from adapters.attempts import LOST, Ask, Attempts, Once, named_loss
 from adapters.auth import Auth
 from adapters.body import Body, File
 from adapters.errors import (
@@ -49,6 +49,7 @@ MAX_VENDOR_MESSAGE_CHARS = 256
 UPLOAD_BYTES = 1024 * 1024
 """A longer body has no end of its own: it may take as long as it is taken, piece after piece."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_TYPE = ("Content-Type",)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -145,12 +146,14 @@ class Http:
             # Of a write that must not be sent twice it counts whether it left whole, an empty body too.
             sent = None if body is None and retry is not Retry.ONCE else Body(body or b"", idle_s=timeouts.idle_s)
             total_s = left_s if upload or retry is Retry.ONCE else min(left_s, timeouts.attempt_s)
-            with losses(self.transport, retry, sent):
+            try:
                 async with session.request(
                     method,
                     url,
                     data=sent,
                     headers={**self._headers, **given, **(headers or {})},
+                    # aiohttp would call what has no type, or no body at all, an octet stream.
+                    skip_auto_headers=None if method == "GET" else _TYPE,
                     allow_redirects=False,
                     timeout=self._timeout(total_s, read_s=timeouts.idle_s if upload else None),
                 ) as response:
@@ -158,6 +161,8 @@ class Http:
                         # It was taken, whether or not what follows can be read.
                         calls.current().accepted = True
                     answer = await self._read(response)
+            except LOST as error:
+                raise named_loss(self.transport, retry, error, sent) from None
             if answer.status < 300:  # noqa: PLR2004 - 2xx
                 return answer
             accepted = sent is None or sent.whole
@@ -212,7 +217,7 @@ class Http:
         timeouts = self.transport.timeouts
 
         async def once(given: Mapping[str, str], left_s: float) -> aiohttp.ClientResponse:
-            with losses(self.transport, Retry.READ):
+            try:
                 # Not `total`: once it has begun, a download ends by its own idle time alone.
                 async with asyncio.timeout(left_s):
                     response = await self.transport.pooled.get(
@@ -225,6 +230,8 @@ class Http:
                         return response
                     async with response:
                         answer = await self._read(response)
+            except LOST as error:
+                raise named_loss(self.transport, Retry.READ, error) from None
             if streams.beyond_the_end(response, offset):
                 raise invalid_field("read_offset", "beyond the end of the file")
             raise self._refusal(answer, Retry.READ, resource, conflict, permission)
@@ -301,7 +308,7 @@ class Http:
         chunks: list[bytes] = []
         size = 0
         try:
-            async for chunk in response.content.iter_any():
+            while chunk := await response.content.readany():
                 size += len(chunk)
                 if size > MAX_ANSWER_BYTES:
                     message = f"{self.transport.vendor} answered with more than {MAX_ANSWER_BYTES} bytes"

@@ -91,8 +91,6 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers={"User-Agent": "audience-gateway", "Accept-Encoding": "identity"},
-            # aiohttp would call what has no type, or no body at all, an octet stream.
-            skip_auto_headers=["Content-Type"],
         )
         # aiohttp sends idempotent methods again by itself after a drop; attempts are ours to count.
         session._retry_connection = False  # noqa: SLF001 - no public switch; a test notices when the name goes

@@ -1,6 +1,7 @@
 """One process that serves, from its connections' opening to their close, and what tells it to stop."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -43,6 +44,9 @@ async def serve(settings: Settings, ready: Callable[[str], None], *, reuse_port:
         except (OSError, RuntimeError) as error:
             raise CanNotListen(settings.listen, error) from None
         stop = signalled()
+        # What is there now stays there: no collection needs to look at it again.
+        gc.collect()
+        gc.freeze()
         ready(address)
         await stop.wait()
         LOG.info("stopping")

@@ -124,26 +124,26 @@ class Pipeline(grpc.aio.ServerInterceptor):
         async def within() -> T:
             if self._concurrent_calls > self._max_concurrent_calls:
                 raise Overloaded(f"{self._max_concurrent_calls} calls are being served already")
-            async with limit:
-                identity.identify(self._callers, context, record)
-                return await self._noted(record, answer)
+            identity.identify(self._callers, context, record)
+            try:
+                if limit is None:
+                    reply = await answer()
+                else:
+                    async with limit:
+                        reply = await answer()
+            except VendorError as error:
+                # The connection learns from how the vendor took its credentials.
+                self._connections.get(error.connection or record.connection).note(error)
+                raise
+            if record.call.vendor_calls and record.connection:
+                self._connections.get(record.connection).note(None)
+            return reply
 
         self._concurrent_calls += 1
         try:
             return await catch_all.guarded(within, context, record)
         finally:
             self._concurrent_calls -= 1
-
-    async def _noted(self, record: Record, answer: Callable[[], Awaitable[T]]) -> T:
-        """Let the connection learn from how the vendor took its credentials."""
-        try:
-            reply = await answer()
-        except VendorError as error:
-            self._connections.get(error.connection or record.connection).note(error)
-            raise
-        if record.call.vendor_calls and record.connection:
-            self._connections.get(record.connection).note(None)
-        return reply
 
 
 async def _requests(method: Method, raws: AsyncIterator[bytes]) -> AsyncIterator[Message]:

@@ -11,14 +11,14 @@ DEFAULTS_S: Mapping[str, float] = {
 }
 
 
-def of(method: str, remaining_s: float | None, default_s: float) -> tuple[float | None, asyncio.Timeout]:
+def of(method: str, remaining_s: float | None, default_s: float) -> tuple[float | None, asyncio.Timeout | None]:
     """Return the deadline on the loop's clock for the calls below, and the block that enforces the server's own one.
 
     A caller's own deadline is enforced by gRPC.
     """
     if remaining_s is not None:
-        return asyncio.get_running_loop().time() + remaining_s, asyncio.timeout(None)
+        return asyncio.get_running_loop().time() + remaining_s, None
     if method in UNENDING:
-        return None, asyncio.timeout(None)
+        return None, None
     deadline = asyncio.get_running_loop().time() + DEFAULTS_S.get(method, default_s)
     return deadline, asyncio.timeout_at(deadline)
