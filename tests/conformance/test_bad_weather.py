@@ -10,6 +10,7 @@ import pytest
 from audiencegateway.v1 import destinations_pb2 as pb
 from audiencegateway.v1 import export_jobs_pb2
 
+from . import calls
 from .client import refused
 from .conftest import Vendor
 
@@ -64,6 +65,34 @@ async def test_a_read_ends_with_its_code_and_the_next_one_works(vendor: Vendor, 
     assert (answer.retry_after_s is not None) >= (code is C.UNAVAILABLE)
     assert after.name == vendor.destination()
     assert all("/elsewhere" not in entry["path"] for entry in vendor.requests())
+
+
+@pytest.mark.parametrize("rpc", calls.READS)
+@pytest.mark.parametrize("weather", ["401", "403", "429", "503", "a reset", "HTML with 200"])
+async def test_every_read_ends_with_its_code(vendor: Vendor, rpc: str, weather: str) -> None:
+    vendor.can(calls.verb_of(rpc))
+    fault, code, reason = READS[weather]
+    request = calls.READS[rpc](vendor)
+    if rpc.startswith(calls.STREAMED) and code is C.INTERNAL:
+        pytest.skip(f"{vendor.id} has no file that could not be HTML")
+    await calls.call(vendor, rpc, request)
+    # What is read last is what is asked for; what comes before may only say where it is.
+    *_, read = vendor.requests("GET", "POST")
+    vendor.simulator.fault(method=read["method"], path=read["path"], count=FOR_EVER, **fault)
+    answer = await refused(calls.call(vendor, rpc, request, timeout=10))
+
+    assert (answer.code, answer.reason) == (code, reason)
+
+
+@pytest.mark.parametrize("body", ["null", "", "{}", "[]", '"text"', "0"])
+async def test_nothing_where_something_was_promised_is_missing_or_not_as_documented(vendor: Vendor, body: str) -> None:
+    vendor.can("get_destination")
+    await vendor.stubs.destinations.GetDestination(_get(vendor))
+    (read,) = vendor.requests("GET")
+    vendor.simulator.fault(method="GET", path=read["path"], count=FOR_EVER, body=body)
+    answer = await refused(vendor.stubs.destinations.GetDestination(_get(vendor), timeout=10))
+
+    assert (answer.code, answer.reason) in {(C.NOT_FOUND, "DESTINATION_NOT_FOUND"), (C.INTERNAL, "VENDOR_PROTOCOL")}
 
 
 @pytest.mark.parametrize(
