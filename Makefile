@@ -72,8 +72,9 @@ protos: install  ## make protos/gen anew from the .proto files
 baseline: install  ## accept the contract as it is now as what `make check` compares with
 	$(MAKE) --no-print-directory -C protos baseline
 
-matrix: install  ## write what each vendor can do into README.md
-	@$(BIN)/python -m tests.matrix
+matrix: install  ## run the suites, and publish what each vendor can do and what passed: README.md, protos/matrix.md
+	@$(BIN)/python -m pytest -q -n auto --record tests/conformance tests/weather; passed=$$?; \
+		$(BIN)/python -m tests.matrix; exit $$passed
 
 lock: build/lock/bin/uv  ## make requirements.lock anew from pyproject.toml, with the newest releases
 	@build/lock/bin/uv pip compile --quiet --no-config --native-tls --upgrade --universal --generate-hashes \

@@ -174,6 +174,9 @@ class Storm(NamedTuple):
         row = weather.told[step.retry]
         if row == UNKNOWN and self.rpc in STARTS:
             row = NAMED
+        if self.rpc == "CancelExportJob" and weather.told is weathers.ODD:
+            # It makes nothing that could be looked for.
+            row = weathers.NOT_AS_DOCUMENTED
         if self.rpc == "DownloadExportJob" and step == self.fair.steps[-1] and weather.body:
             # A file is what comes, for as long as it comes.
             return frozenset({CALLERS_DEADLINE if weather.slow else OK})
