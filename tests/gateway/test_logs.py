@@ -132,7 +132,10 @@ def test_where_nothing_could_write_it_later_a_line_is_written_at_once(raw: Notic
     assert raw.getvalue() == b"one\n"
 
 
-async def test_lines_that_nobody_reads_any_more_end_no_call(raw: Noticed, handler: LineHandler) -> None:
+async def test_lines_that_nobody_reads_any_more_end_no_call(
+    raw: Noticed, handler: LineHandler, capsys: pytest.CaptureFixture[str]
+) -> None:
     handler.handle(record("one"))
     raw.close()
-    handler.flush()
+    handler.handle(other("two"))
+    assert capsys.readouterr() == ("", "")
