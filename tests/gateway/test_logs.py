@@ -89,8 +89,11 @@ class Noticed(io.BytesIO):
     def __init__(self) -> None:
         super().__init__()
         self.reached = asyncio.Event()
+        self.broken = False
 
     def write(self, data: Any) -> int:
+        if self.broken:
+            raise BrokenPipeError
         self.reached.set()
         return super().write(data)
 
@@ -135,7 +138,9 @@ def test_where_nothing_could_write_it_later_a_line_is_written_at_once(raw: Notic
 async def test_lines_that_nobody_reads_any_more_end_no_call(
     raw: Noticed, handler: LineHandler, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    handler.handle(record("one"))
-    raw.close()
+    raw.broken = True
+    handler.handle(other("one"))
+    raw.broken = False
     handler.handle(other("two"))
+    assert raw.getvalue().endswith(b"two\n")
     assert capsys.readouterr() == ("", "")
