@@ -13,12 +13,15 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from msgspec.structs import replace
 
 from adapters import registry
 from gateway import addresses, checks, logs, sandbox, workers
 from gateway.connections import Connections
 from gateway.serving import CanNotListen, serve, signalled
-from gateway.settings import Settings, SettingsError, load
+from gateway.settings import LedgerSettings, Settings, SettingsError, load
 
 LOG = logging.getLogger("gateway")
 
@@ -48,12 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def run_sandbox(options: argparse.Namespace) -> int:
     """Serve a gateway over the simulators of all vendors."""
-    async with sandbox.simulated(registry.adapters()) as running:
+    with TemporaryDirectory() as folder:
+        async with sandbox.simulated(registry.adapters()) as running:
+            settings = sandbox.settings(options.listen, running)
+            if options.workers > 1:  # memory is one process's
+                settings = replace(settings, ledger=LedgerSettings(directory=folder))
 
-        def ready(address: str) -> None:
-            print(json.dumps({"grpc": address, "simulators": sandbox.urls(running)}), flush=True)
+            def ready(address: str) -> None:
+                print(json.dumps({"grpc": address, "simulators": sandbox.urls(running)}), flush=True)
 
-        await _served(options, sandbox.settings(options.listen, running), ready)
+            await _served(options, settings, ready)
     return 0
 
 
@@ -89,11 +96,11 @@ async def run_serve(options: argparse.Namespace) -> int:
 
 
 async def run_check(options: argparse.Namespace) -> int:
-    """Check the configuration, then every connection."""
+    """Check the configuration, then the ledger and every connection."""
     settings = load(options.config, os.environ)
     connections = await Connections.open(settings.connections, redis=settings.redis)
     try:
-        results = await checks.check(connections)
+        results = [await checks.ledger(settings.ledger), *await checks.check(connections)]
     finally:
         await connections.close()
     print(checks.table(results), checks.policies(connections), sep="\n\n")

@@ -1,15 +1,19 @@
 """One CheckConnection per connection, what came of it as a table, and as another how each is called."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from adapters.errors import ApiError, VendorError
+from adapters.errors import ApiError, StoreUnavailable, VendorError
 from gateway.connections import Connection
+from gateway.settings import LedgerSettings
 
 HEADINGS = ("CONNECTION", "VENDOR", "RESULT", "LATENCY", "CREDENTIAL ENDS", "DETAIL")
+LEDGER = "[ledger]"
+"""Stands where a connection does; none can be called so."""
 
 
 class Check(NamedTuple):
@@ -56,6 +60,24 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines)
+
+
+async def ledger(settings: LedgerSettings) -> Check:
+    """Check that the ledger's store can be written; its schema is made where it is not there."""
+    # Slow to load, and of no use where nothing is checked.
+    from gateway.ledger.configured import open_store  # noqa: PLC0415 - as said above
+
+    store = open_store(settings)
+    begun = time.perf_counter()
+    try:
+        await store.lease("checking", "check", 0.0)
+    except StoreUnavailable as error:
+        return Check(LEDGER, settings.store, error.reason, "-", "-", error.message)
+    finally:
+        await store.close()
+    latency = f"{round((time.perf_counter() - begun) * 1000)} ms"
+    where = settings.directory if settings.store == "sqlite" else ""
+    return Check(LEDGER, settings.store, "ok", latency, "-", where)
 
 
 async def _check(connection: Connection) -> Check:

@@ -1,21 +1,18 @@
 """The ledger of a process, as the configuration wants it."""
 
 import logging
-from pathlib import Path
 from typing import NamedTuple
 
 from adapters.errors import StoreUnavailable
 from gateway.connections import Connections
-from gateway.ledger.engine import MEMORY, in_file, on_server
+from gateway.ledger.configured import open_store
+from gateway.ledger.engine import MEMORY
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.reconciler import Reconciler
-from gateway.ledger.store import Store
 from gateway.ledger.upkeep import Upkeep
 from gateway.settings import LedgerSettings
 
 LOG = logging.getLogger(__name__)
-
-FILE = "ledger.sqlite"
 
 
 class Opened(NamedTuple):
@@ -40,24 +37,6 @@ class Opened(NamedTuple):
         """Let writes end that callers left behind, record them, and close the store."""
         await self.upkeep.stop()
         await self.ledger.close()
-
-
-def open_store(settings: LedgerSettings) -> Store:
-    """Return the store that the configuration wants; nothing is opened yet, but a folder for a file is there.
-
-    Raises:
-        StoreUnavailable: The folder can't be made.
-    """
-    if settings.store == "memory":
-        return Store(timeout_s=settings.timeout_s)
-    if settings.url is not None:
-        return Store(on_server(settings.url.reveal()), timeout_s=settings.timeout_s)
-    folder = Path(settings.directory)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreUnavailable(f"the ledger's folder {folder} can't be made: {error.strerror}") from None
-    return Store(in_file(folder / FILE), timeout_s=settings.timeout_s)
 
 
 def open_ledger(settings: LedgerSettings, connections: Connections) -> Opened:

@@ -1,9 +1,11 @@
 """The ledger's rows: each step of a call's life is one statement, which does nothing where another was faster."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Executable, RowMapping
@@ -16,10 +18,12 @@ from gateway.ledger import statements as sql
 from gateway.ledger.engine import MEMORY, engine, failures
 from gateway.ledger.migrating import migrate
 
+LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TIMEOUT_S = 5.0
 """How long a statement may take, and a connection before it."""
+MAX_SAID_CHARS = 200
 
 
 class Row(NamedTuple):
@@ -266,7 +270,9 @@ class Store:
         except IntegrityError as error:
             raise AlreadyAdopted from error
         except failures(self.url) as error:
-            # Not its text: that may hold values of the statement.
+            # Not to the caller, and only the first line: the others may hold values of the statement.
+            said = str(getattr(error, "orig", error)).partition("\n")[0][:MAX_SAID_CHARS]
+            LOG.warning("the ledger's store failed: %s", said)
             raise StoreUnavailable(f"the ledger's store failed: {type(error).__name__}") from error
 
     @staticmethod
@@ -293,6 +299,8 @@ class Store:
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> AsyncEngine:
+        if self.url.get_backend_name() == "sqlite" and self.url.database:
+            Path(self.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = engine(self.url, self._timeout_s)
         try:
             await migrate(made, fresh=self.url == MEMORY)

@@ -251,7 +251,11 @@ def test_check_prints_a_table_where_all_is_well(tmp_path: Path, simulator: str) 
     checked, policies = ended.stdout.split("\n\n")
     heading, *rows = [line.split() for line in checked.splitlines()]
     assert heading[:4] == ["CONNECTION", "VENDOR", "RESULT", "LATENCY"]
-    assert [row[:3] for row in rows] == [["a-second-one", vendor(), "ok"], ["main", vendor(), "ok"]]
+    assert [row[:3] for row in rows] == [
+        ["[ledger]", "sqlite", "ok"],
+        ["a-second-one", vendor(), "ok"],
+        ["main", vendor(), "ok"],
+    ]
     assert all(row[4] == "ms" and row[3].isdecimal() for row in rows)
     numbers = {line.split()[0]: line.split(maxsplit=1)[1] for line in policies.splitlines()}
     assert numbers["POLICY"].split() == ["a-second-one", "main"]
@@ -273,8 +277,17 @@ def test_check_tells_which_connection_fails_and_why(tmp_path: Path, simulator: s
     ended = run("check", "--config", config, **environ)
     assert ended.exit_status == 1
     results = {line.split()[0]: line.split()[2] for line in ended.stdout.split("\n\n")[0].splitlines()[1:]}
-    assert results == {"main": "ok", "wrong": "VENDOR_CREDENTIALS_REJECTED", "down": "VENDOR_UNAVAILABLE"}
+    expected = {"main": "ok", "wrong": "VENDOR_CREDENTIALS_REJECTED", "down": "VENDOR_UNAVAILABLE"}
+    assert results == {"[ledger]": "ok", **expected}
     assert not any(secret in ended.stdout + ended.stderr for secret in environ.values())
+
+
+def test_check_tells_that_the_ledger_can_not_be_written(tmp_path: Path, simulator: str) -> None:
+    keys, environ = connection(simulator)
+    (tmp_path / "state").touch()
+    ended = run("check", "--config", write(tmp_path, {"connections": [keys]}), **environ)
+    assert ended.exit_status == 1
+    assert ["[ledger]", "sqlite", "STORE_UNAVAILABLE"] in [line.split()[:3] for line in ended.stdout.splitlines()]
 
 
 def test_check_tells_every_mistake_and_calls_nobody(tmp_path: Path, simulator: str) -> None:
