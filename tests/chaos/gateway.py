@@ -124,7 +124,8 @@ class Gateway:
         assert self._process.stderr is not None
         while line := await self._process.stderr.readline():
             self.lines.append(line.decode())
-            if (record := json.loads(line))["message"] == "ready":
+            # What is no JSON is a traceback.
+            if line.startswith(b"{") and (record := json.loads(line))["message"] == "ready":
                 return str(record["address"])
         raise AssertionError("".join(self.lines))
 
