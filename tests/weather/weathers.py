@@ -101,7 +101,7 @@ WEATHERS: Mapping[str, Weather] = {
     "reset before the request is read": Weather(told=LOST, fault={"drop": "before"}, passes=True),
     "reset after the write took effect": Weather(told=LOST, fault={"drop": "after"}, passes=True),
     "silent vendor": Weather(told=LATE, fault={"status": 200, "delay_s": 3600}, slow=True),
-    "slow body": Weather(told=LATE, fault={"trickle_s": 0.05}, slow=True, body=True),
+    "slow body": Weather(told=LATE, fault={"trickle_s": 0.2}, slow=True, body=True),
     "429 with seconds": Weather(told=TOO_MANY, fault=_too_many(Retry_After="7"), passes=True, retry_after_s=7),
     "429 with a date": Weather(told=TOO_MANY, fault=_too_many(Retry_After=_IN_7_S), passes=True),
     "429 in the vendor's own words": Weather(told=TOO_MANY, fault={"status": 429}, passes=True, own_words=True),
