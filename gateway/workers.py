@@ -18,11 +18,13 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from adapters import registry
+from adapters.rates import Rate
 from adapters.secrets import Secret
 from gateway import addresses, logs
 from gateway.decoding import Mistake
 from gateway.serving import CanNotListen, serve, signalled
-from gateway.settings import Settings, SettingsError
+from gateway.settings import ConfiguredConnection, Settings, SettingsError
 
 LOG = logging.getLogger("gateway")
 
@@ -31,6 +33,8 @@ MAX_WAIT_S = 30.0
 SETTLED_S = 60.0
 """A worker that served for as long is started anew as if it were the first time."""
 FAILED = 1
+PLACES = ("concurrency", "polling_concurrency", "download_concurrency")
+"""Of each, every worker has at least one."""
 
 
 class WorkerFailed(Exception):
@@ -56,7 +60,7 @@ async def launch(
         CanNotListen: With the reason.
         WorkerFailed: One of them did not come up; the others are stopped.
     """
-    if mistakes := _mistakes(settings):
+    if mistakes := _mistakes(settings, count):
         raise SettingsError(f"--workers {count}", mistakes)
     stop = signalled()
     try:
@@ -64,8 +68,9 @@ async def launch(
     except OSError as error:
         raise CanNotListen(settings.listen, error) from None
     with reserved:
-        theirs = _shared(replace(settings, listen=address))
-        workers = [_Worker(Order(number, theirs, log_format, log_level)) for number in range(1, count + 1)]
+        common = _shared(replace(settings, listen=address))
+        numbers = range(1, count + 1)
+        workers = [_Worker(Order(one, _share(common, one, count), log_format, log_level)) for one in numbers]
         kept = [asyncio.create_task(worker.keep()) for worker in workers]
         try:
             await _first(_all_up(workers), stop.wait(), *kept)
@@ -150,11 +155,20 @@ async def _first(*awaited: "Coroutine[Any, Any, object] | asyncio.Task[None]") -
         task.result()
 
 
-def _mistakes(settings: Settings) -> list[Mistake]:
-    """Return what keeps several processes from serving together."""
+def _mistakes(settings: Settings, count: int) -> list[Mistake]:
+    """Return what keeps so many processes from serving together."""
+    found = []
     if addresses.is_socket_file(settings.listen):
-        return [Mistake("listen", "a socket file is served by one process: HOST:PORT, or one worker")]
-    return []
+        found.append(Mistake("listen", "a socket file is served by one process: HOST:PORT, or one worker"))
+    if settings.ledger.store == "memory":
+        text = "each worker would know its own requests alone, and a repeated one run again: sqlite or postgresql"
+        found.append(Mistake("ledger.store", text))
+    for index, connection in enumerate(settings.connections if settings.redis is None else ()):
+        for kind, rate in _rates(connection).items():
+            if 0 < rate.calls < count:
+                text = f"{rate.calls} calls are too few for {count} workers: [redis] counts for all of them, or fewer"
+                found.append(Mistake(f"connections[{index}].rates.{kind}", text))
+    return found
 
 
 def _shared(settings: Settings) -> Settings:
@@ -164,6 +178,35 @@ def _shared(settings: Settings) -> Settings:
         # The next page may be asked of any of them.
         server = replace(server, page_token_keys=(Secret(secrets.token_hex(32)),))
     return replace(settings, server=server)
+
+
+def _share(settings: Settings, number: int, count: int) -> Settings:
+    """Return *settings* for one worker: what its connections may do, so that all together keep to the whole."""
+    connections = []
+    for connection in settings.connections:
+        whole = connection.policy
+        policy = replace(
+            whole,
+            **{name: max(1, _part(getattr(whole, name), number, count)) for name in PLACES},
+            queue=_part(whole.queue, number, count),
+            # Less than an attempt costs would buy none, ever.
+            retry_tokens=max(whole.retry_tokens / count, min(whole.retry_tokens, whole.retry_cost)),
+        )
+        rates = _rates(connection)
+        if settings.redis is None:
+            rates = {kind: replace(rate, calls=_part(rate.calls, number, count)) for kind, rate in rates.items()}
+        connections.append(replace(connection, policy=policy, rates=rates))
+    return replace(settings, connections=tuple(connections))
+
+
+def _part(whole: int, number: int, count: int) -> int:
+    """Return what the worker of this number gets of *whole*, of which nothing is left over."""
+    return whole // count + (number <= whole % count)
+
+
+def _rates(connection: ConfiguredConnection) -> dict[str, Rate]:
+    """Return how many calls the connection makes in a time, by class: as configured, else as its vendor takes them."""
+    return {**registry.adapters()[connection.vendor].rates, **connection.rates}
 
 
 def main() -> int:

@@ -13,12 +13,21 @@ import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from adapters import registry
+from adapters.policy import Policy
+from adapters.rates import Rate
+from adapters.secrets import Secret
 from audiencegateway.v1 import connections_pb2 as pb
 from audiencegateway.v1.connections_pb2_grpc import ConnectionServiceStub
-from audiencegateway.v1.destinations_pb2 import ListDestinationsRequest
+from audiencegateway.v1.destinations_pb2 import Destination, ListDestinationsRequest, UpdateDestinationRequest
 from audiencegateway.v1.destinations_pb2_grpc import DestinationServiceStub
+from gateway import workers
 from gateway.__main__ import main
+from gateway.settings import ConfiguredConnection, LedgerSettings, RedisSettings, ServerSettings, Settings
 from tests.gateway.acme import toml
 from tests.gateway.processes import LIMIT_S, Process, connection, control, requests, run, running, vendor
 
@@ -135,7 +144,7 @@ def test_a_worker_that_never_comes_up_ends_all_of_them() -> None:
 def test_a_call_under_way_ends_before_its_worker_does() -> None:
     with running(*SANDBOX) as process:
         line = process.line()
-        workers = [psutil.Process(pid) for pid in pids(process).values()]
+        serving = [psutil.Process(pid) for pid in pids(process).values()]
         name, url = next(iter(line["simulators"].items()))
         control(url, "faults", {"path": "*", "delay_s": 0.7})
         with grpc.insecure_channel(line["grpc"]) as channel:
@@ -146,26 +155,26 @@ def test_a_call_under_way_ends_before_its_worker_does() -> None:
             process.popen.send_signal(signal.SIGTERM)
             assert call.result().HasField("check_time")
         assert process.end().exit_status == 0
-        assert psutil.wait_procs(workers, timeout=LIMIT_S)[1] == []
+        assert psutil.wait_procs(serving, timeout=LIMIT_S)[1] == []
 
 
 def test_a_second_signal_ends_all_of_them_at_once(tmp_path: Path, simulator: str) -> None:
     keys, environ = connection(simulator)
     config = write(tmp_path, {"listen": "127.0.0.1:0", "server": {"shutdown_drain_s": 600}, "connections": [keys]})
     with running("serve", "--config", config, *TWO, **environ) as process:
-        workers = [psutil.Process(pid) for pid in pids(process).values()]
+        serving = [psutil.Process(pid) for pid in pids(process).values()]
         process.popen.send_signal(signal.SIGTERM)
         for _ in range(3):
             process.record("stopping")
         assert process.end(signal.SIGTERM).exit_status == -signal.SIGTERM
-        assert psutil.wait_procs(workers, timeout=LIMIT_S)[1] == []
+        assert psutil.wait_procs(serving, timeout=LIMIT_S)[1] == []
 
 
 def test_workers_do_not_outlive_the_process_that_started_them() -> None:
     with running(*SANDBOX) as process:
-        workers = [psutil.Process(pid) for pid in pids(process).values()]
+        serving = [psutil.Process(pid) for pid in pids(process).values()]
         process.popen.kill()
-        assert psutil.wait_procs(workers, timeout=LIMIT_S)[1] == []
+        assert psutil.wait_procs(serving, timeout=LIMIT_S)[1] == []
 
 
 def test_a_taken_port_is_told_in_one_line_also_where_it_is_shared() -> None:
@@ -181,6 +190,85 @@ def test_a_socket_file_is_served_by_one_process(tmp_path: Path) -> None:
     assert ended.stderr.splitlines()[1].startswith("  listen: a socket file is served by one process")
 
 
+def test_workers_share_no_memory(tmp_path: Path, simulator: str) -> None:
+    keys, environ = connection(simulator)
+    document = {"listen": "127.0.0.1:0", "ledger": {"store": "memory"}, "connections": [keys]}
+    ended = run("serve", "--config", write(tmp_path, document), *TWO, **environ)
+    assert (ended.exit_status, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(
+        "--workers 2: 1 mistake\n  ledger.store: each worker would know its own requests alone"
+    )
+
+
+def test_a_request_id_is_known_to_every_worker() -> None:
+    with running(*SANDBOX) as process, ExitStack() as stack:
+        address = process.line()["grpc"]
+        parent, name = f"connections/{vendor()}", registry.sandbox(vendor())().suite["destination_id"]
+        change = Destination(name=f"{parent}/destinations/{name}", display_name="Changed once")
+        asked = UpdateDestinationRequest(destination=change, request_id="5b0cf0ea-7d3e-4a53-9a9e-0f2f9f6f7c11")
+        stubs = [DestinationServiceStub(channel) for channel in channels(stack, address)]
+        stubs[0].UpdateDestination(asked, timeout=30)
+        asked.destination.display_name = "Changed again"
+        for stub in stubs:
+            with pytest.raises(grpc.RpcError) as refused:
+                stub.UpdateDestination(asked, timeout=30)
+            assert "came with another request before" in str(refused.value.details())
+        ended = process.end(signal.SIGTERM)
+    assert {record["worker"] for record in access(ended.stderr, "UpdateDestination")} == {1, 2}
+
+
+def settings(**changes: object) -> Settings:
+    """Return those of one connection, whose vendor's settings nobody looks at."""
+    keys: dict[str, Any] = {"id": "main", "vendor": vendor(), "settings": ServerSettings(), **changes}
+    return Settings(ledger=LedgerSettings(), connections=(ConfiguredConnection(**keys),))
+
+
+sizes = st.integers(1, 100)
+policies = st.builds(
+    Policy,
+    concurrency=sizes,
+    polling_concurrency=sizes,
+    download_concurrency=sizes,
+    queue=st.integers(0, 100),
+    retry_tokens=st.floats(0, 50),
+    retry_cost=st.just(0.0),
+)
+
+
+@given(st.integers(1, 16), policies, st.integers(16, 500))
+def test_together_workers_keep_to_what_one_would(count: int, policy: Policy, calls: int) -> None:
+    whole = settings(policy=policy, rates={"reads": Rate(calls), "writes": Rate(0)})
+    shares = [workers._share(whole, number, count).connections[0] for number in range(1, count + 1)]
+    for name in ("concurrency", "polling_concurrency", "download_concurrency"):
+        parts = [getattr(share.policy, name) for share in shares]
+        assert min(parts) >= 1
+        assert sum(parts) == max(count, getattr(policy, name))
+    assert sum(share.policy.queue for share in shares) == policy.queue
+    assert sum(share.policy.retry_tokens for share in shares) == pytest.approx(policy.retry_tokens)
+    assert sum(share.rates["reads"].calls for share in shares) == calls
+    assert min(share.rates["reads"].calls for share in shares) >= 1
+    assert {share.rates["writes"].calls for share in shares} == {0}
+
+
+def test_what_redis_counts_is_not_divided() -> None:
+    redis = RedisSettings(url=Secret("redis://127.0.0.1"))
+    whole = replace(settings(rates={"reads": Rate(3)}), redis=redis)
+    assert workers._share(whole, 1, 8).connections[0].rates["reads"] == Rate(3)
+    assert workers._mistakes(whole, 8) == []
+
+
+def test_a_rate_that_can_not_be_divided_is_a_mistake() -> None:
+    (mistake,) = workers._mistakes(settings(rates={"reads": Rate(3)}), 4)
+    assert mistake.key == "connections[0].rates.reads"
+    assert mistake.text.startswith("3 calls are too few for 4 workers")
+    assert workers._mistakes(settings(rates={"reads": Rate(4), "writes": Rate(0)}), 4) == []
+
+
+def test_a_worker_can_always_repeat_something() -> None:
+    shared = workers._share(settings(policy=Policy(retry_tokens=2.0, retry_cost=1.0)), 1, 8)
+    assert shared.connections[0].policy.retry_tokens == 1.0
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
 def test_there_is_at_least_one_worker(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -191,7 +279,7 @@ def test_there_is_at_least_one_worker(text: str, capsys: pytest.CaptureFixture[s
 
 def test_an_interrupt_from_the_terminal_reaches_the_launcher_alone() -> None:
     with running(*SANDBOX) as process:
-        workers = pids(process).values()
+        serving = pids(process).values()
         # A terminal sends it to a whole group; from that and the launcher's signal a worker would see a second one.
-        assert os.getpgid(process.popen.pid) not in {os.getpgid(pid) for pid in workers}
+        assert os.getpgid(process.popen.pid) not in {os.getpgid(pid) for pid in serving}
         assert process.end(signal.SIGINT).exit_status == 0
