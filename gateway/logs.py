@@ -8,7 +8,6 @@ here hides a secret: records are never given one.
 """
 
 import asyncio
-import io
 import logging
 import sys
 from collections.abc import Mapping
@@ -32,9 +31,7 @@ def configure(*, form: str, level: str, fields: Mapping[str, object] | None = No
     # https://docs.python.org/3/howto/logging.html#optimization: what no line shows need not be found out.
     logging._srcfile = None  # noqa: SLF001 - the documented switch
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(line_buffering=False)
-    handler = LineHandler(sys.stderr)
+    handler = LineHandler(_buffered(sys.stderr))
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     if fields:
         handler.addFilter(partial(_add, fields))
@@ -105,6 +102,14 @@ class TextFormatter(logging.Formatter):
         message = f"{record.getMessage()}{fields}".replace("\n", "\\n").replace("\r", "\\r")
         line = f"{_time(record)} {record.levelname:<7} {record.name}: {message}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _buffered(stream: TextIO) -> TextIO:
+    """Return a stream to the same file that buffers, whatever PYTHONUNBUFFERED says; *stream* itself if it has none."""
+    try:
+        return open(stream.fileno(), "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    except OSError:
+        return stream
 
 
 def _add(fields: Mapping[str, object], record: logging.LogRecord) -> bool:

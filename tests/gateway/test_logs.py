@@ -5,13 +5,14 @@ import io
 import json
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.logs import JsonFormatter, LineHandler, TextFormatter
+from gateway.logs import JsonFormatter, LineHandler, TextFormatter, _buffered
 
 characters = st.characters(exclude_categories=["Cs"])
 values = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(characters)
@@ -144,3 +145,17 @@ async def test_lines_that_nobody_reads_any_more_end_no_call(
     handler.handle(other("two"))
     assert raw.getvalue().endswith(b"two\n")
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_log_is_buffered_even_where_the_interpreter_is_not(tmp_path: Path) -> None:
+    with io.TextIOWrapper(io.FileIO(tmp_path / "log", "w"), write_through=True) as stream:
+        buffered = _buffered(stream)
+        buffered.write("one\n")
+        assert not (tmp_path / "log").read_text()
+        buffered.flush()
+    assert (tmp_path / "log").read_text() == "one\n"
+
+
+def test_a_stream_that_is_no_file_is_taken_as_it_is() -> None:
+    stream = io.StringIO()
+    assert _buffered(stream) is stream
