@@ -12,7 +12,7 @@ LISTEN ?= 127.0.0.1:50051
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test conformance vendor bench check contract format protos baseline matrix lock clean
+.PHONY: help install run test conformance vendor bench chaos check contract format protos baseline matrix lock clean
 
 help:  ## print the verbs
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
