@@ -1,6 +1,4 @@
-"""The ledger as a machine: whatever calls, crashes, losses and reconciliations come in which order, nothing is done
-twice, nothing settled changes, and nothing is lost.
-"""
+"""The ledger as a machine: whatever happens in whatever order, nothing is done twice, changed once settled, or lost."""
 
 import asyncio
 from functools import partial
@@ -26,10 +24,10 @@ FATES = ["answered", "lost after", "lost before", "refused", "not sent", "dies b
 
 
 class Vendor:
-    """Keeps every start that reaches it, and shows it a minute later."""
+    """Keeps every start that reaches it, and shows it almost two minutes later."""
 
     listing_lag_s = 120.0
-    shows_after_s = 60.0
+    shows_after_s = 110.0
 
     def __init__(self) -> None:
         self.now_s = T0
@@ -88,9 +86,11 @@ class Ledgers(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.vendor.now_s += seconds
 
-    @rule(replica=st.integers(0, 1))
-    def reconcile(self, replica: int) -> None:
-        self.runner.run(self._reconciler(replica).look())
+    @rule(replica=st.integers(0, 1), times=st.integers(1, 4))
+    def reconcile(self, replica: int, times: int) -> None:
+        for _ in range(times):
+            self.runner.run(self._reconciler(replica).look())
+            self.vendor.now_s += 31.0
 
     @rule(replica=st.integers(0, 1))
     def crash(self, replica: int) -> None:
