@@ -15,7 +15,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from adapters import calls
-from adapters.errors import Overloaded, RateLimited, TimedOut, Unavailable
+from adapters.errors import Overloaded, RateLimited, StoreUnavailable, TimedOut, Unavailable
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, WatchExportJobResponse
 from gateway import etags
 
@@ -33,7 +33,7 @@ SLOWING = 1.5
 """How much longer a quiet interval is than the one before it."""
 SPREAD = 0.1
 """By how much of itself an interval varies, so that many jobs are not asked for at once."""
-PASSING = (Unavailable, TimedOut, RateLimited, Overloaded)
+PASSING = (Unavailable, TimedOut, RateLimited, Overloaded, StoreUnavailable)
 """Failures that a watcher is not told of for a while."""
 TOLERANCE_S = 60.0
 
