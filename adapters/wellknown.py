@@ -18,6 +18,7 @@ DOMAIN = "audiencegateway.internal"
 MAX_WHOLE = 2**53
 """Up to here a double holds every whole number."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_WITHOUT_ZONE = _EPOCH.replace(tzinfo=None)
 _FIRST_S = -62_135_596_800
 _LAST_S = 253_402_300_799
 """What a Timestamp may hold: the years 1 to 9999."""
@@ -77,7 +78,7 @@ def timestamp(text: str | None) -> Timestamp | None:
     except ValueError:
         return None
     # Neither `astimezone` nor `FromDatetime`: they take three times as long.
-    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    since = moment - (_EPOCH if moment.tzinfo else _EPOCH_WITHOUT_ZONE)
     seconds = since.days * 86_400 + since.seconds
     if not _FIRST_S <= seconds <= _LAST_S:  # a zone that leaves the calendar
         return None

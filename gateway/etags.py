@@ -73,6 +73,8 @@ def _field(field: Field, wanted: Callable[[Field], bool]) -> Read:
     name, get, inside = field.name, attrgetter(field.name), _value(field.message, wanted)
     if field.map:
         return lambda message: sorted((key, inside(value)) for key, value in get(message).items())
+    if field.repeated and field.message is None:
+        return lambda message: list(get(message))
     if field.repeated:
         return lambda message: [inside(value) for value in get(message)]
     if field.message:

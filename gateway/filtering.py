@@ -228,7 +228,7 @@ def _wrong(at: int, message: str) -> InvalidRequest:
 def matcher(terms: Iterable[Term], fields: FieldTable) -> Callable[[Message], bool]:
     """Return the judge of terms that `parse` made with the same table: does a message satisfy them all?"""
     tests = [_test(fields[term.field], term) for term in terms]
-    return lambda message: all(test(message) for test in tests)
+    return (lambda message: all(test(message) for test in tests)) if tests else (lambda _: True)
 
 
 def _test(field: Field, term: Term) -> Callable[[Message], bool]:
