@@ -34,8 +34,8 @@ $(STAMP): requirements.lock pyproject.toml
 run: install  ## the gateway over simulators of every vendor, no credentials needed (LISTEN=127.0.0.1:50051)
 	@$(BIN)/audience-gateway sandbox --listen $(LISTEN)
 
-test: install  ## every test (ARGS="-k pages", ARGS="-n auto")
-	@$(BIN)/python -m pytest -q $(ARGS)
+test: install  ## every test, on all cores (ARGS="-k pages" instead: some, on one)
+	@$(BIN)/python -m pytest -q $(or $(ARGS),-n auto)
 
 conformance: install  ## what every vendor keeps of the contract, for one of them (VENDOR=meiro, ARGS="-x")
 	@test -n "$(VENDOR)" || { echo "make: for which vendor? VENDOR=meiro, for example" >&2; exit 1; }
