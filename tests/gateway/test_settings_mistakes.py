@@ -141,7 +141,7 @@ def test_http_beyond_this_machine_has_to_be_allowed(tmp_path: Path) -> None:
     address = {"connections.1.base_url": "http://acme.example"}
     allowed = read(tmp_path, changed({**address, "connections.1.allow_plain_http": True}))
     assert allowed.connections[1].allow_plain_http
-    assert read(tmp_path, changed({"connections.1.base_url": "http://127.0.0.1:1"})).connections[1]
+    assert len(read(tmp_path, changed({"connections.1.base_url": "http://127.0.0.1:1"})).connections) == 2
     assert mistakes(tmp_path, changed({**address, "connections.1.allow_plain_http": False})).keys() == {
         "connections[1].base_url"
     }
