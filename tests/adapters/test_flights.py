@@ -100,6 +100,7 @@ async def test_reads_that_differ_in_anything_are_apart(
     await gate.holds(2)
     gate.open()
     await asyncio.gather(*both)
+    assert len(gate.paths) == 2
 
 
 async def test_credentials_of_their_own_keep_reads_apart(serve: Serve, dial: Dial, gate: Gate) -> None:
@@ -109,6 +110,7 @@ async def test_credentials_of_their_own_keep_reads_apart(serve: Serve, dial: Dia
     await gate.holds(2)
     gate.open()
     await asyncio.gather(*both)
+    assert len(gate.paths) == 2
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
@@ -118,6 +120,7 @@ async def test_only_a_get_is_shared(serve: Serve, dial: Dial, gate: Gate, method
     await gate.holds(2)
     gate.open()
     await asyncio.gather(*both)
+    assert len(gate.paths) == 2
 
 
 async def test_a_get_that_does_something_is_not_shared(serve: Serve, dial: Dial, gate: Gate) -> None:
@@ -126,6 +129,7 @@ async def test_a_get_that_does_something_is_not_shared(serve: Serve, dial: Dial,
     await gate.holds(2)
     gate.open()
     await asyncio.gather(*both)
+    assert len(gate.paths) == 2
 
 
 # --- Failures ------------------------------------------------------------------------------------------------------
@@ -294,6 +298,7 @@ async def test_a_write_by_another_line_of_the_connection_counts_too(serve: Serve
     await gate.holds(2)
     gate.open()
     await asyncio.gather(before, after)
+    assert len(gate.paths) == 2
 
 
 async def test_nothing_is_left_behind(serve: Serve, dial: Dial) -> None:
