@@ -23,6 +23,15 @@ def asked(resource: T) -> T:
     return bare
 
 
+def result(message: Message) -> bytes:
+    """Return what is kept of what a call came to: as it was answered, but no Struct, and no words of a vendor's."""
+    bare = type(message)()
+    bare.CopyFrom(message)
+    _clear_structs(bare)
+    kept: bytes = bare.SerializeToString()
+    return kept
+
+
 def refusal(error: ApiError) -> bytes:
     """Return what is kept of a refusal that is said again to whoever repeats the call."""
     kept: bytes = status_of(_in_our_words(error)).SerializeToString()
@@ -55,10 +64,15 @@ def _in_our_words(error: ApiError) -> ApiError:
 
 
 def _clear_structs(message: Message) -> None:
-    """Take every Struct out: a setting in it may be a secret, under whatever name, and nothing is looked for by one."""
+    """Take every Struct out: a setting in it may be a secret, under whatever name, and nothing is looked for by one.
+
+    Of a job's error the details go too, which say what the vendor says.
+    """
     for field in fields(message.DESCRIPTOR):
         if field.struct:
             message.ClearField(field.name)
+        elif field.message is Status.DESCRIPTOR and field.populated(message):
+            getattr(message, field.name).ClearField("details")
         elif field.ours and field.populated(message):
             value = getattr(message, field.name)
             for one in value if field.repeated else [value]:

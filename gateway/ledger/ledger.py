@@ -179,7 +179,7 @@ class Ledger:
         resource = job.name if job else getattr(result, "name", "") if asked.wanted is not None else ""
         if job and asked.wanted is not None:
             self.known.started(job.name)
-        await self._recorded(row, self._settle, row.id, result.SerializeToString(), resource)
+        await self._recorded(row, self._settle, row.id, kept.result(result), resource)
 
     async def _settle(self, row_id: str, result: bytes, resource: str) -> None:
         try:

@@ -8,7 +8,7 @@ from audiencegateway.v1.destinations_pb2 import Destination, Subscription
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from audiencegateway.v1.members_pb2 import UploadedFile
 from gateway import etags
-from gateway.ledger import lost
+from gateway.ledger import kept, lost
 from gateway.ledger.known import Known
 from gateway.ledger.statements import JOBS, RESERVED, SENDING
 from gateway.ledger.store import Row, Store, key_of
@@ -46,7 +46,7 @@ async def adopt(store: Store, known: Known, row: Row, found: ExportJob | Destina
         file = UploadedFile.FromString(row.wanted or b"")
         file.export_job.CopyFrom(found)
         result = file
-    settled = await store.accept(row.id, result.SerializeToString(), found.name)
+    settled = await store.accept(row.id, kept.result(result), found.name)
     if settled and row.kind in JOBS:
         known.lost(row._replace(resource=found.name, resource_key=key_of(found.name)))
     return settled

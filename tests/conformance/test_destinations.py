@@ -9,6 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
 
 from audiencegateway.v1 import destinations_pb2 as pb
+from gateway.ledger import kept
 
 from .client import refused
 from .conftest import Vendor
@@ -249,7 +250,7 @@ async def test_a_creation_that_is_repeated_answers_with_what_is_there_now(vendor
     gone = await vendor.stubs.destinations.CreateDestination(request)
 
     assert (again.name, again.display_name) == (created.name, "Renamed since")
-    assert gone == created
+    assert gone == pb.Destination.FromString(kept.result(created))
 
 
 async def test_the_arm_of_another_vendor_is_refused(vendor: Vendor) -> None:

@@ -46,12 +46,14 @@ them goes unseen.
 
 Idempotency. `request_id` is a UUID4 of the caller's choice, on every method that changes something. The
 same id with the same request does not run again: it answers with the same result, and with a resource as it
-is now (as it was then, where it is gone since, and in the answers of Delete, Ingest and Upload).
-With another request it is INVALID_ARGUMENT REQUEST_ID_REUSED; while the first call still runs, ABORTED
-REQUEST_IN_PROGRESS with RetryInfo. Ids are kept for 7 days unless the operator says otherwise, apart for
-each caller, method and parent. Calls that certainly never reached the vendor free their id. Without one,
-a repeated call may act twice. A write that was sent goes on to its end when its caller leaves: repeat
-the call with the same id to learn how it ended.
+is now. Where that is gone since, and in the answers of Delete, Ingest and Upload, it is as it was then, but
+without Structs and the details of a job's error, which the gateway does not keep. With another request it is
+INVALID_ARGUMENT REQUEST_ID_REUSED; while the first call still runs, ABORTED REQUEST_IN_PROGRESS with
+RetryInfo. Ids are kept for 7 days unless the operator says otherwise, apart for each caller, method and parent.
+Calls that certainly never reached the vendor free their id. Without one, a repeated call may act twice. A
+write that was sent goes on to its end when its caller leaves: repeat the call with the same id to learn how it
+ended. The answer to a call that makes something counts as lost also where it says that it was done, and can't
+be read.
 
 Errors. Every error the gateway makes carries google.rpc.ErrorInfo with the domain
 `audiencegateway.internal` and a reason (error_reason.proto, which lists the metadata and the gRPC code of

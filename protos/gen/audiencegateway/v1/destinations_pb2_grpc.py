@@ -123,7 +123,7 @@ class DestinationServiceServicer(object):
     def CreateDestination(self, request, context):
         """Makes a destination; its id is the vendor's, so a caller can't choose one. Meiro: not offered.
         ALREADY_EXISTS DESTINATION_ALREADY_EXISTS where the vendor refuses a second one of the kind. UNKNOWN
-        OUTCOME_UNKNOWN where the vendor's answer was lost: list before you create again.
+        OUTCOME_UNKNOWN where the vendor's answer was lost or can't be read: list before you create again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,7 +181,7 @@ class DestinationServiceServicer(object):
     def CreateSubscription(self, request, context):
         """Adds a subscription to a destination; its id is the vendor's. Segment only, which takes 5 writes of
         subscriptions a minute. NOT_FOUND DESTINATION_NOT_FOUND; UNKNOWN OUTCOME_UNKNOWN where the vendor's
-        answer was lost: list before you create again.
+        answer was lost or can't be read: list before you create again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

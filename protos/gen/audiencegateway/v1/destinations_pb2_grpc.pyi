@@ -47,7 +47,7 @@ class DestinationServiceStub:
     CreateDestination: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.CreateDestinationRequest, _destinations_pb2.Destination]
     """Makes a destination; its id is the vendor's, so a caller can't choose one. Meiro: not offered.
     ALREADY_EXISTS DESTINATION_ALREADY_EXISTS where the vendor refuses a second one of the kind. UNKNOWN
-    OUTCOME_UNKNOWN where the vendor's answer was lost: list before you create again.
+    OUTCOME_UNKNOWN where the vendor's answer was lost or can't be read: list before you create again.
     """
     UpdateDestination: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.UpdateDestinationRequest, _destinations_pb2.Destination]
     """Changes the fields named by the mask and answers with the destination as it then is. ABORTED
@@ -75,7 +75,7 @@ class DestinationServiceStub:
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.CreateSubscriptionRequest, _destinations_pb2.Subscription]
     """Adds a subscription to a destination; its id is the vendor's. Segment only, which takes 5 writes of
     subscriptions a minute. NOT_FOUND DESTINATION_NOT_FOUND; UNKNOWN OUTCOME_UNKNOWN where the vendor's
-    answer was lost: list before you create again.
+    answer was lost or can't be read: list before you create again.
     """
     UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_destinations_pb2.UpdateSubscriptionRequest, _destinations_pb2.Subscription]
     """Changes the fields named by the mask and answers with the subscription as it then is. Segment only.
@@ -105,7 +105,7 @@ class DestinationServiceAsyncStub(DestinationServiceStub):
     CreateDestination: _aio.UnaryUnaryMultiCallable[_destinations_pb2.CreateDestinationRequest, _destinations_pb2.Destination]  # type: ignore[assignment]
     """Makes a destination; its id is the vendor's, so a caller can't choose one. Meiro: not offered.
     ALREADY_EXISTS DESTINATION_ALREADY_EXISTS where the vendor refuses a second one of the kind. UNKNOWN
-    OUTCOME_UNKNOWN where the vendor's answer was lost: list before you create again.
+    OUTCOME_UNKNOWN where the vendor's answer was lost or can't be read: list before you create again.
     """
     UpdateDestination: _aio.UnaryUnaryMultiCallable[_destinations_pb2.UpdateDestinationRequest, _destinations_pb2.Destination]  # type: ignore[assignment]
     """Changes the fields named by the mask and answers with the destination as it then is. ABORTED
@@ -133,7 +133,7 @@ class DestinationServiceAsyncStub(DestinationServiceStub):
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_destinations_pb2.CreateSubscriptionRequest, _destinations_pb2.Subscription]  # type: ignore[assignment]
     """Adds a subscription to a destination; its id is the vendor's. Segment only, which takes 5 writes of
     subscriptions a minute. NOT_FOUND DESTINATION_NOT_FOUND; UNKNOWN OUTCOME_UNKNOWN where the vendor's
-    answer was lost: list before you create again.
+    answer was lost or can't be read: list before you create again.
     """
     UpdateSubscription: _aio.UnaryUnaryMultiCallable[_destinations_pb2.UpdateSubscriptionRequest, _destinations_pb2.Subscription]  # type: ignore[assignment]
     """Changes the fields named by the mask and answers with the subscription as it then is. Segment only.
@@ -178,7 +178,7 @@ class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_destinations_pb2.Destination, _abc.Awaitable[_destinations_pb2.Destination]]:
         """Makes a destination; its id is the vendor's, so a caller can't choose one. Meiro: not offered.
         ALREADY_EXISTS DESTINATION_ALREADY_EXISTS where the vendor refuses a second one of the kind. UNKNOWN
-        OUTCOME_UNKNOWN where the vendor's answer was lost: list before you create again.
+        OUTCOME_UNKNOWN where the vendor's answer was lost or can't be read: list before you create again.
         """
 
     @_abc_1.abstractmethod
@@ -248,7 +248,7 @@ class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_destinations_pb2.Subscription, _abc.Awaitable[_destinations_pb2.Subscription]]:
         """Adds a subscription to a destination; its id is the vendor's. Segment only, which takes 5 writes of
         subscriptions a minute. NOT_FOUND DESTINATION_NOT_FOUND; UNKNOWN OUTCOME_UNKNOWN where the vendor's
-        answer was lost: list before you create again.
+        answer was lost or can't be read: list before you create again.
         """
 
     @_abc_1.abstractmethod

@@ -148,7 +148,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED. The vendor did not answer a read in time."""
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 110
     """UNKNOWN. A write was sent that must not be sent twice, its answer was lost, and there is no job to report
-    it on. Look at the vendor before repeating it.
+    it on. Lost is also what says that something was made, and can't be read. Look at the vendor before repeating it.
     """
     ERROR_REASON_EXPORT_JOB_FAILED: _ErrorReason.ValueType  # 111
     """UNKNOWN. The vendor ran the job and it failed there: stands in `ExportJob.error` alone, no RPC ends with it. The
@@ -162,7 +162,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_VENDOR_PROTOCOL: _ErrorReason.ValueType  # 130
     """INTERNAL. The vendor's answer is not what it documents: HTML, cut JSON, a wrong type, a redirect, a page
-    that repeats.
+    that repeats. Not where it says that something was made: see OUTCOME_UNKNOWN.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 131
     """INTERNAL. A defect of the gateway; its log knows more. Metadata: `reference` (what to look for there)."""
@@ -303,7 +303,7 @@ ERROR_REASON_VENDOR_TIMEOUT: ErrorReason.ValueType  # 100
 """DEADLINE_EXCEEDED. The vendor did not answer a read in time."""
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 110
 """UNKNOWN. A write was sent that must not be sent twice, its answer was lost, and there is no job to report
-it on. Look at the vendor before repeating it.
+it on. Lost is also what says that something was made, and can't be read. Look at the vendor before repeating it.
 """
 ERROR_REASON_EXPORT_JOB_FAILED: ErrorReason.ValueType  # 111
 """UNKNOWN. The vendor ran the job and it failed there: stands in `ExportJob.error` alone, no RPC ends with it. The
@@ -317,7 +317,7 @@ ERROR_REASON_CALLER_NOT_ALLOWED: ErrorReason.ValueType  # 121
 """
 ERROR_REASON_VENDOR_PROTOCOL: ErrorReason.ValueType  # 130
 """INTERNAL. The vendor's answer is not what it documents: HTML, cut JSON, a wrong type, a redirect, a page
-that repeats.
+that repeats. Not where it says that something was made: see OUTCOME_UNKNOWN.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 131
 """INTERNAL. A defect of the gateway; its log knows more. Metadata: `reference` (what to look for there)."""

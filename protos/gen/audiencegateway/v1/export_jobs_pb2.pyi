@@ -83,8 +83,8 @@ class ExportJob(_message.Message):
         CANCELLED: ExportJob._State.ValueType  # 7
         """Final. Stopped on request; what was sent before may have arrived."""
         OUTCOME_UNKNOWN: ExportJob._State.ValueType  # 8
-        """The create call was sent and its answer was lost. Not final: the gateway looks for the job in the
-        vendor's own list. Do not create again; wait, or settle it with ResolveExportJob.
+        """The create call was sent, and its answer was lost or can't be read. Not final: the gateway looks for the job
+        in the vendor's own list. Do not create again; wait, or settle it with ResolveExportJob.
         """
         UNRECOGNIZED_STATE: ExportJob._State.ValueType  # 9
         """The vendor says a word that this version does not know: see `vendor_state`. Not final, and no success."""
@@ -113,8 +113,8 @@ class ExportJob(_message.Message):
     CANCELLED: ExportJob.State.ValueType  # 7
     """Final. Stopped on request; what was sent before may have arrived."""
     OUTCOME_UNKNOWN: ExportJob.State.ValueType  # 8
-    """The create call was sent and its answer was lost. Not final: the gateway looks for the job in the
-    vendor's own list. Do not create again; wait, or settle it with ResolveExportJob.
+    """The create call was sent, and its answer was lost or can't be read. Not final: the gateway looks for the job
+    in the vendor's own list. Do not create again; wait, or settle it with ResolveExportJob.
     """
     UNRECOGNIZED_STATE: ExportJob.State.ValueType  # 9
     """The vendor says a word that this version does not know: see `vendor_state`. Not final, and no success."""

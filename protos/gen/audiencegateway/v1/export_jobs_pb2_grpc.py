@@ -123,9 +123,9 @@ class ExportJobServiceServicer(object):
         """Starts one run and answers with it; there is nothing else to call. Meiro, Adobe and Segment; at
         mediarithmics, AudienceMemberService starts jobs. A run that is refused is an error: NOT_FOUND
         DESTINATION_NOT_FOUND or AUDIENCE_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED or
-        EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, nothing is
-        sent again: the answer is OK with state OUTCOME_UNKNOWN and a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN
-        where the gateway has no record to name it by.
+        EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, or
+        can't be read and says that it was taken, nothing is sent again: the answer is OK with state OUTCOME_UNKNOWN and
+        a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN where the gateway has no record to name it by.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,9 +51,9 @@ class ExportJobServiceStub:
     """Starts one run and answers with it; there is nothing else to call. Meiro, Adobe and Segment; at
     mediarithmics, AudienceMemberService starts jobs. A run that is refused is an error: NOT_FOUND
     DESTINATION_NOT_FOUND or AUDIENCE_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED or
-    EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, nothing is
-    sent again: the answer is OK with state OUTCOME_UNKNOWN and a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN
-    where the gateway has no record to name it by.
+    EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, or
+    can't be read and says that it was taken, nothing is sent again: the answer is OK with state OUTCOME_UNKNOWN and
+    a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN where the gateway has no record to name it by.
     """
     CancelExportJob: _grpc.UnaryUnaryMultiCallable[_export_jobs_pb2.CancelExportJobRequest, _export_jobs_pb2.ExportJob]
     """Stops a run and answers with it, in state CANCELLED or CANCELLING; one that is in either already is OK
@@ -115,9 +115,9 @@ class ExportJobServiceAsyncStub(ExportJobServiceStub):
     """Starts one run and answers with it; there is nothing else to call. Meiro, Adobe and Segment; at
     mediarithmics, AudienceMemberService starts jobs. A run that is refused is an error: NOT_FOUND
     DESTINATION_NOT_FOUND or AUDIENCE_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED or
-    EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, nothing is
-    sent again: the answer is OK with state OUTCOME_UNKNOWN and a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN
-    where the gateway has no record to name it by.
+    EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, or
+    can't be read and says that it was taken, nothing is sent again: the answer is OK with state OUTCOME_UNKNOWN and
+    a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN where the gateway has no record to name it by.
     """
     CancelExportJob: _aio.UnaryUnaryMultiCallable[_export_jobs_pb2.CancelExportJobRequest, _export_jobs_pb2.ExportJob]  # type: ignore[assignment]
     """Stops a run and answers with it, in state CANCELLED or CANCELLING; one that is in either already is OK
@@ -194,9 +194,9 @@ class ExportJobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Starts one run and answers with it; there is nothing else to call. Meiro, Adobe and Segment; at
         mediarithmics, AudienceMemberService starts jobs. A run that is refused is an error: NOT_FOUND
         DESTINATION_NOT_FOUND or AUDIENCE_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED or
-        EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, nothing is
-        sent again: the answer is OK with state OUTCOME_UNKNOWN and a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN
-        where the gateway has no record to name it by.
+        EXPORT_ALREADY_RUNNING. One that fails later has state FAILED. When the vendor's answer is lost, or
+        can't be read and says that it was taken, nothing is sent again: the answer is OK with state OUTCOME_UNKNOWN and
+        a `g~…` name, or UNKNOWN OUTCOME_UNKNOWN where the gateway has no record to name it by.
         """
 
     @_abc_1.abstractmethod

@@ -429,7 +429,7 @@ class UploadedFile(_message.Message):
     @_builtins.property
     def export_job(self) -> _export_jobs_pb2.ExportJob:
         """The job that carries it; follow it with ExportJobService. State OUTCOME_UNKNOWN where the vendor's answer
-        was lost.
+        was lost or can't be read.
         """
 
     def __init__(
