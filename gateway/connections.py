@@ -12,7 +12,7 @@ import msgspec
 
 from adapters import names, registry
 from adapters.base import Adapter
-from adapters.errors import ApiError, Missing
+from adapters.errors import ApiError, Conflict, Missing, NotFound, Rejected, TooLarge, VendorEtagMismatch
 from adapters.transport import Timeouts, Transport
 from audiencegateway.v1 import connections_pb2 as pb
 from gateway.settings import Adapters, ConfiguredConnection, RedisSettings
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from adapters.shared_rates import SharedRates  # takes long to load, and few need it
 
 LOG = logging.getLogger(__name__)
+
+KNOWN_TO = (Rejected, NotFound, Conflict, VendorEtagMismatch, TooLarge)
+"""What a vendor finds wrong with a request only once it has taken the credentials."""
+UNKNOWN_TO = (0, 407, 501)
+"""Statuses of these that are not the vendor's own word, 0 among them: nothing was answered."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,7 +50,9 @@ class Connection:
 
     def note(self, error: ApiError | None) -> None:
         """Learn how the vendor takes the credentials: from a call's error, or with None from its success."""
-        rejected = error is not None and (self._rejected or error.reason == "VENDOR_CREDENTIALS_REJECTED")
+        taken = error is None or (isinstance(error, KNOWN_TO) and error.fault.http_status not in UNKNOWN_TO)
+        refused = error is not None and error.reason == "VENDOR_CREDENTIALS_REJECTED"
+        rejected = refused or (self._rejected and not taken)
         if rejected != self._rejected:
             self._rejected = rejected
             LOG.warning("connection %s: the vendor %s the credentials", self.id, "rejects" if rejected else "takes")

@@ -136,6 +136,9 @@ async def _failure(work: Awaitable[None], connection: str, slice_s: float) -> Fa
         failure.connection = connection
         return failure
     except (VendorError, Overloaded) as failure:
+        if isinstance(failure, VendorError):
+            # What is found out beside the calls themselves names none, and one list is of several.
+            failure.connection = failure.connection or connection
         return failure
     finally:
         outer.vendor_calls += inner.vendor_calls

@@ -132,8 +132,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
                     async with limit:
                         reply = await answer()
             except VendorError as error:
-                # The connection learns from how the vendor took its credentials.
-                self._connections.get(error.connection or record.connection).note(error)
+                self._learn(error, record)
                 raise
             if record.call.vendor_calls and record.connection:
                 self._connections.get(record.connection).note(None)
@@ -144,6 +143,14 @@ class Pipeline(grpc.aio.ServerInterceptor):
             return await catch_all.guarded(within, context, record)
         finally:
             self._concurrent_calls -= 1
+
+    def _learn(self, error: VendorError, record: Record) -> None:
+        """Say on *error* whose it is, and let the connection learn from it how the vendor takes the credentials."""
+        # Of a list over all connections some errors are nobody's: nothing may stand in for them.
+        with suppress(Missing):
+            connection = self._connections.get(error.connection or record.connection)
+            error.connection, error.vendor = connection.id, error.vendor or connection.vendor
+            connection.note(error)
 
 
 async def _requests(method: Method, raws: AsyncIterator[bytes]) -> AsyncIterator[Message]:

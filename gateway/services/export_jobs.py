@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from adapters import names
+from adapters import calls, names
 from adapters.base import Adapter
 from adapters.errors import Missing, Precondition, invalid_field
 from audiencegateway.v1.export_jobs_pb2 import (
@@ -190,6 +190,13 @@ class ExportJobService(ExportJobServiceServicer):
             _, export_job_id = names.parse(row.resource, "ExportJob")
         return self._finished(await adapter.get_export_job(export_job_id, full=full))
 
+    async def _look(self, adapter: Adapter[Any], export_job_id: str) -> ExportJob:
+        """Return a job as a poller sees it: whoever follows it makes no call to the vendor by himself."""
+        job = await self._read(adapter, export_job_id)
+        if calls.current().vendor_calls:
+            self._desk.connections.get(adapter.connection).note(None)
+        return job
+
     def _job(self, name: str, refusal: str = "") -> tuple[Adapter[Any], str]:
         """Return the adapter of a job of the vendor's, and its id.
 
@@ -207,7 +214,7 @@ class ExportJobService(ExportJobServiceServicer):
 
     def _followed(self, name: str) -> AbstractContextManager[watching.Poller]:
         adapter, (export_job_id,) = self._desk.find(name, "ExportJob")
-        get = partial(self._read, adapter, export_job_id)
+        get = partial(self._look, adapter, export_job_id)
         return self._desk.watching.follow(name, get, adapter.limits.min_poll_interval_s)
 
     def _as_it_is(self, adapter: Adapter[Any]) -> Callable[[ExportJob], Coroutine[Any, Any, ExportJob]]:

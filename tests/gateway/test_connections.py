@@ -9,7 +9,24 @@ from typing import Any
 
 import pytest
 
-from adapters.errors import CircuitOpen, CredentialsRejected, Missing, NotFound, RateLimited, Unavailable, VendorError
+from adapters.errors import (
+    ApiError,
+    CircuitOpen,
+    Conflict,
+    CredentialsRejected,
+    Fault,
+    Missing,
+    NotFound,
+    Overloaded,
+    PermissionMissing,
+    ProtocolViolation,
+    RateLimited,
+    Rejected,
+    TooLarge,
+    Unavailable,
+    VendorError,
+    VendorEtagMismatch,
+)
 from adapters.policy import Policy
 from adapters.rates import READS, Rate
 from adapters.secrets import Secret
@@ -157,6 +174,46 @@ async def test_a_connection_is_suspended_while_its_breaker_is_open_whatever_call
     assert (connection.state, connection.state_time_s) == (State.CREDENTIALS_REJECTED, 101.0)
     connection.note(None)
     assert seen == [(State.SUSPENDED, 100.0), (State.CREDENTIALS_REJECTED, 101.0), (State.ACTIVE, 102.0)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFound("404", fault=Fault(http_status=404)),
+        Conflict("409", fault=Fault(http_status=409)),
+        Rejected("400", fault=Fault(http_status=400)),
+        VendorEtagMismatch("412", fault=Fault(http_status=412)),
+        TooLarge("413", fault=Fault(http_status=413)),
+    ],
+)
+async def test_a_refusal_by_a_vendor_that_took_the_credentials_says_that_it_does(
+    connection: Connection, error: VendorError
+) -> None:
+    connection.note(CredentialsRejected("401"))
+    connection.note(error)
+    assert connection.state == State.ACTIVE
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFound("said without asking"),
+        Rejected("a proxy", fault=Fault(http_status=407)),
+        Rejected("501", fault=Fault(http_status=501)),
+        PermissionMissing("403", fault=Fault(http_status=403)),
+        RateLimited("429", fault=Fault(http_status=429)),
+        Unavailable("503", fault=Fault(http_status=503)),
+        ProtocolViolation("a page to sign in", fault=Fault(http_status=200)),
+        Rejected("400", fault=Fault(http_status=400), reason="VENDOR_CREDENTIALS_REJECTED"),
+        # Of an earlier call, out of the ledger.
+        VendorError("404", fault=Fault(http_status=404), reason="DESTINATION_NOT_FOUND"),
+        Overloaded("nothing was sent"),
+    ],
+)
+async def test_what_tells_nothing_of_the_credentials_changes_nothing(connection: Connection, error: ApiError) -> None:
+    connection.note(CredentialsRejected("401"))
+    connection.note(error)
+    assert connection.state == State.CREDENTIALS_REJECTED
 
 
 async def test_a_change_of_state_is_logged_once(connection: Connection, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from adapters import calls
 from adapters.errors import CredentialsRejected
 from audiencegateway.v1 import connections_pb2
 from audiencegateway.v1.connections_pb2 import GetConnectionRequest, ListConnectionsRequest
 from audiencegateway.v1.destinations_pb2 import Destination, GetDestinationRequest
+from audiencegateway.v1.export_jobs_pb2 import ExportJob, WaitExportJobRequest
 from gateway.methods import SERVICES
 from tests.gateway.scripted import refused, scripted, serving
 
@@ -71,3 +73,17 @@ async def test_a_suspended_connection_says_so_and_since_when_and_is_found_by_it(
     assert [one.name for one in found.connections] == ["connections/acme"]
     assert after.state == State.ACTIVE
     assert after.state_time.ToNanoseconds() > shown.state_time.ToNanoseconds()
+
+
+async def test_a_job_that_is_followed_shows_that_the_credentials_are_taken_again() -> None:
+    async def get_export_job(self: Any, export_job_id: str, *, full: bool) -> ExportJob:
+        calls.current().vendor_calls += 1
+        return ExportJob(name=f"connections/acme/exportJobs/{export_job_id}", state=ExportJob.SUCCEEDED)
+
+    acme = scripted("acme", get_destination=Told.get_destination, get_export_job=get_export_job)
+    async with serving(acme) as stubs:
+        await refused(stubs.destinations.GetDestination(REFUSED))
+        before = await stubs.connections.GetConnection(GetConnectionRequest(name="connections/acme"))
+        await stubs.export_jobs.WaitExportJob(WaitExportJobRequest(name="connections/acme/exportJobs/1"))
+        after = await stubs.connections.GetConnection(GetConnectionRequest(name="connections/acme"))
+    assert (before.state, after.state) == (State.CREDENTIALS_REJECTED, State.ACTIVE)

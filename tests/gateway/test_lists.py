@@ -12,6 +12,7 @@ from adapters.errors import Fault, VendorError
 from audiencegateway.v1 import destinations_pb2 as pb
 from audiencegateway.v1 import export_jobs_pb2
 from audiencegateway.v1.connections_pb2 import GetConnectionRequest
+from gateway.paging import MAX_TOKEN_CHARS
 from tests.gateway.scripted import Stubs, refused, scripted, serving
 
 ALL = "connections/-"
@@ -94,6 +95,33 @@ async def test_a_refused_credential_shows_on_its_connection() -> None:
         connection = await stubs.connections.GetConnection(GetConnectionRequest(name="connections/b"))
 
     assert connection.state == connection.CREDENTIALS_REJECTED
+
+
+async def _too_long(self: Any, query: ListQuery, cursor: str, size: int) -> Page[pb.Destination]:
+    return Page([pb.Destination(name=f"connections/{self.vendor}/destinations/1")], "x" * MAX_TOKEN_CHARS)
+
+
+async def _circular(self: Any, query: ListQuery, cursor: str, size: int) -> Page[pb.Destination]:
+    raise errors.ProtocolViolation("the list goes in a circle")
+
+
+@pytest.mark.parametrize("list_destinations", [_too_long, _circular])
+async def test_what_is_wrong_with_a_list_says_whose_it_is(list_destinations: Any) -> None:
+    async with serving(scripted("a", list_destinations=list_destinations)) as stubs:
+        answer = await refused(stubs.destinations.ListDestinations(pb.ListDestinationsRequest(parent="connections/a")))
+
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INTERNAL, "VENDOR_PROTOCOL")
+    assert answer.metadata == {"vendor": "a", "connection": "a"}
+
+
+@pytest.mark.parametrize("list_destinations", [_too_long, _circular])
+async def test_what_is_wrong_with_a_list_over_all_connections_is_told_as_it_is(list_destinations: Any) -> None:
+    async with serving(scripted("a", list_destinations=list_destinations)) as stubs:
+        answer = await refused(stubs.destinations.ListDestinations(pb.ListDestinationsRequest(parent=ALL)))
+
+    assert (answer.code, answer.reason) == (grpc.StatusCode.INTERNAL, "VENDOR_PROTOCOL")
+    # A token that is too long may be anybody's.
+    assert answer.metadata.get("connection") == (None if list_destinations is _too_long else "a")
 
 
 async def test_who_can_not_be_asked_is_skipped_with_what_would_bring_them_in() -> None:
