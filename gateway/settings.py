@@ -33,6 +33,11 @@ _TIMEOUTS = Timeouts()
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 IN_CLEAR = "must be https: http goes to this machine alone, or anywhere with allow_plain_http = true"
 _REDIS = re.compile(r"rediss?://([^/?#\s]*@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[0-9]*)?", re.ASCII)
+_STORE = re.compile(
+    r"postgresql://([^:/@\s]*(:[^@\s]*)?@)?([^:/@?#\[\]\s]*|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/[^?#\s]*"
+    r"(\?(host|ssl|sslmode)=[^&\s]+(&(host|ssl|sslmode)=[^&\s]+)*)?",
+    re.ASCII,
+)
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}", re.ASCII)
 
 Seconds = Annotated[float, Meta(ge=0)]
@@ -50,13 +55,14 @@ SealKey = Annotated[
 
 
 SomeDays = Annotated[float, Meta(gt=0)]
-StoreUrl = Annotated[
-    Secret,
-    Must(
-        "a secret of the form postgresql://USER:PASSWORD@HOST/DATABASE",
-        lambda url: url.reveal().startswith("postgresql://"),
-    ),
-]
+
+
+def _is_store(url: Secret) -> bool:
+    found = _STORE.fullmatch(url.reveal())
+    return found is not None and int(found["port"] or 0) <= addresses.MAX_PORT
+
+
+StoreUrl = Annotated[Secret, Must("a secret of the form postgresql://USER:PASSWORD@HOST/DATABASE", _is_store)]
 
 
 RedisUrl = Annotated[
@@ -135,8 +141,8 @@ class LedgerSettings(msgspec.Struct, kw_only=True, frozen=True):
     """Folder of the file; made where it is not there. Belongs on a disk that outlives the process, and on a local one:
     SQLite's locks don't hold on a network's."""
     url: StoreUrl | None = None
-    """A secret of the form `postgresql://USER:PASSWORD@HOST/DATABASE`. The tables are made, and kept up to date, by
-    the gateway."""
+    """A secret of the form `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, after which `?host=` may name a socket's
+    folder and `?sslmode=` one of PostgreSQL's. The tables are made, and kept up to date, by the gateway."""
     request_id_days: SomeDays = 7.0
     """How long a repeated `request_id` is answered and not done again."""
     job_days: SomeDays = 400.0

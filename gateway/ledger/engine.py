@@ -36,7 +36,9 @@ def on_server(url: str) -> URL:
         raise ValueError("must be of the form postgresql://USER:PASSWORD@HOST/DATABASE") from error
     if parsed.get_backend_name() != "postgresql":
         raise ValueError("must be of the form postgresql://USER:PASSWORD@HOST/DATABASE")
-    return parsed.set(drivername="postgresql+asyncpg")
+    # The driver has a word of its own for what every other client calls sslmode.
+    query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
+    return parsed.set(drivername="postgresql+asyncpg", query=query)
 
 
 def engine(url: URL, timeout_s: float) -> AsyncEngine:

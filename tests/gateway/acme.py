@@ -19,7 +19,8 @@ from gateway.settings import Settings, SettingsError, load
 SUM = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 SEAL = "a-key-for-page-tokens-that-is-long-enough"
 REDIS = "rediss://gateway:hunter2@redis.example:6380/1"
-ENVIRON = {"ACME_TOKEN": "token-of-acme", "SEAL_KEY": SEAL, "REDIS_URL": REDIS, "EMPTY": ""}
+STORE = "postgresql://gateway:hunter2@db.example:5433/ledger?sslmode=require"
+ENVIRON = {"ACME_TOKEN": "token-of-acme", "SEAL_KEY": SEAL, "REDIS_URL": REDIS, "STORE_URL": STORE, "EMPTY": ""}
 
 
 class AcmeSettings(ConnectionSettings, kw_only=True, frozen=True):
@@ -63,6 +64,17 @@ WHOLE: dict[str, Any] = {
         "max_message_bytes": 65536,
         "max_concurrent_calls": 7,
         "page_token_keys": [{"env": "SEAL_KEY"}],
+    },
+    "ledger": {
+        "store": "postgresql",
+        "url": {"env": "STORE_URL"},
+        "directory": "kept",
+        "request_id_days": 3,
+        "job_days": 90.5,
+        "reconcile_every_s": 10,
+        "listing_lag_s": 0,
+        "lease_s": 20,
+        "timeout_s": 2.5,
     },
     "redis": {"url": {"env": "REDIS_URL"}, "timeout_s": 0.2, "prefix": "shop"},
     "callers": [

@@ -15,8 +15,10 @@ from adapters.policy import Policy
 from adapters.rates import Rate
 from adapters.secrets import Secret
 from gateway import addresses
-from gateway.settings import SettingsError, connection_in_plain_text
-from tests.gateway.acme import ADAPTERS, REDIS, SEAL, SUM, WHOLE, AcmeSettings, changed, mistakes, read
+from gateway.ledger.configured import open_store
+from gateway.ledger.engine import MEMORY, engine, in_file
+from gateway.settings import LedgerSettings, SettingsError, connection_in_plain_text
+from tests.gateway.acme import ADAPTERS, ENVIRON, REDIS, SEAL, STORE, SUM, WHOLE, AcmeSettings, changed, mistakes, read
 
 
 def test_a_whole_file_is_read(tmp_path: Path) -> None:
@@ -60,6 +62,93 @@ def test_a_short_file_gets_the_defaults(tmp_path: Path) -> None:
     assert (server.default_deadline_s, server.shutdown_drain_s, server.shutdown_grace_s) == (30.0, 0.0, 25.0)
     assert (server.reflection, server.max_message_bytes, server.max_concurrent_calls) == (False, 4194304, 1000)
     assert server.page_token_keys == ()
+
+
+# --- The ledger ----------------------------------------------------------------------------------------------------
+
+
+def test_every_key_of_the_ledger_is_read(tmp_path: Path) -> None:
+    ledger = read(tmp_path, WHOLE).ledger
+
+    assert ledger.url is not None
+    assert (ledger.store, ledger.url.reveal()) == ("postgresql", STORE)
+    assert (ledger.request_id_days, ledger.job_days) == (3.0, 90.5)
+    assert (ledger.reconcile_every_s, ledger.listing_lag_s, ledger.lease_s, ledger.timeout_s) == (10.0, 0.0, 20.0, 2.5)
+
+
+@pytest.mark.parametrize("table", [None, {}])
+def test_a_ledger_that_nothing_is_said_of_is_a_file_beside_the_configuration(
+    tmp_path: Path, table: dict[str, object] | None
+) -> None:
+    ledger = read(tmp_path, changed({"ledger": table})).ledger
+
+    assert ledger == LedgerSettings(directory=str(tmp_path / "state"))
+    assert (ledger.store, ledger.url) == ("sqlite", None)
+    assert (ledger.request_id_days, ledger.job_days) == (7.0, 400.0)
+    assert (ledger.reconcile_every_s, ledger.listing_lag_s, ledger.lease_s, ledger.timeout_s) == (30.0, None, 30.0, 5.0)
+    assert open_store(ledger).url == in_file(tmp_path / "state" / "ledger.sqlite")
+
+
+@pytest.mark.parametrize(("directory", "where"), [("kept/here", "kept/here"), ("../x", "../x"), ("/var/x", "/var/x")])
+def test_the_ledgers_folder_is_found_from_that_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: str, where: str
+) -> None:
+    (tmp_path / "etc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    ledger = read(Path("etc"), changed({"ledger": {"directory": directory}})).ledger
+
+    assert ledger.directory == str(tmp_path / "etc" / where)
+
+
+def test_a_ledger_in_memory_is_asked_for(tmp_path: Path) -> None:
+    assert open_store(read(tmp_path, changed({"ledger": {"store": "memory"}})).ledger).url == MEMORY
+
+
+# User, host, port, database and the rest of what an address says.
+STORES = {
+    STORE: ("gateway", "db.example", 5433, "ledger", {"ssl": "require"}),
+    "postgresql://db/ledger": (None, "db", None, "ledger", {}),
+    "postgresql://u:p%40%2Fw@[::1]:1/x": ("u", "::1", 1, "x", {}),
+    "postgresql://u:p/w?#@127.0.0.1/x": ("u", "127.0.0.1", None, "x", {}),
+    "postgresql:///x?host=/run/postgresql": (None, None, None, "x", {"host": "/run/postgresql"}),
+    "postgresql://h/x?sslmode=verify-full&host=g": (None, "h", None, "x", {"ssl": "verify-full", "host": "g"}),
+}
+
+
+@pytest.mark.parametrize("url", STORES)
+def test_the_address_of_a_server_is_read(tmp_path: Path, url: str) -> None:
+    found = open_store(read(tmp_path, WHOLE, {**ENVIRON, "STORE_URL": url}).ledger).url
+
+    assert (found.username, found.host, found.port, found.database, dict(found.query)) == STORES[url]
+    assert found.drivername == "postgresql+asyncpg"
+
+
+NO_STORES = [
+    "mysql://h/x",
+    "h/x",
+    "postgresql://",
+    "postgresql://h",
+    "postgresql://u:p@h:x/d",
+    "postgresql://h:65536/x",
+]
+
+
+@pytest.mark.parametrize("url", [*NO_STORES, "postgresql://h/x?foo=1", "postgresql://a b/x", "postgresql://h/x\n\n"])
+def test_what_is_no_address_of_a_server_is_a_mistake_and_no_crash(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(tmp_path, WHOLE, {**ENVIRON, "STORE_URL": url})
+    assert [mistake.key for mistake in raised.value.mistakes] == ["ledger.url"]
+
+
+@given(st.from_regex(r"postgresql://[ -~]{0,30}", fullmatch=True))
+def test_whatever_is_taken_for_the_address_of_a_server_can_be_opened(
+    tmp_path_factory: pytest.TempPathFactory, url: str
+) -> None:
+    try:
+        ledger = read(tmp_path_factory.getbasetemp(), WHOLE, {**ENVIRON, "STORE_URL": url}).ledger
+    except SettingsError:
+        return
+    assert engine(open_store(ledger).url, 1.0)
 
 
 def test_settings_can_not_be_changed(tmp_path: Path) -> None:
@@ -185,7 +274,7 @@ def test_any_text_is_an_address_or_not(text: str) -> None:
 # --- No secret in any error ----------------------------------------------------------------------------------------
 
 CANARY = "c4nary~of!a secret"
-ENVIRON_OF_CANARIES = {"ACME_TOKEN": CANARY, "SEAL_KEY": f"{CANARY}, {CANARY}"}
+ENVIRON_OF_CANARIES = {"ACME_TOKEN": CANARY, "STORE_URL": f"postgresql://{CANARY}", "SEAL_KEY": f"{CANARY}, {CANARY}"}
 
 
 def places(value: object, way: tuple[str, ...] = ()) -> Iterator[str]:
