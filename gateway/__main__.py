@@ -5,7 +5,6 @@ Exit status: 0 all is well, also after SIGTERM or SIGINT; 1 it can't listen, a w
 """
 
 import argparse
-import asyncio
 import json
 import logging
 import os
@@ -20,6 +19,7 @@ from msgspec.structs import replace
 from adapters import registry
 from gateway import addresses, checks, logs, sandbox, workers
 from gateway.connections import Connections
+from gateway.running import run
 from gateway.serving import CanNotListen, serve, signalled
 from gateway.settings import LedgerSettings, Settings, SettingsError, load
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What gRPC's core prints by itself is not JSON, and a port scan is enough to make it print. Read when loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        status: int = asyncio.run(options.command(options))
+        status: int = run(options.command(options))
         return status
     except SettingsError as error:
         print(error, file=sys.stderr)

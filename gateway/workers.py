@@ -23,6 +23,7 @@ from adapters.rates import Rate
 from adapters.secrets import Secret
 from gateway import addresses, logs
 from gateway.decoding import Mistake
+from gateway.running import run
 from gateway.serving import CanNotListen, serve, signalled
 from gateway.settings import ConfiguredConnection, Settings, SettingsError
 
@@ -100,7 +101,11 @@ class _Worker:
         wait_s = FIRST_WAIT_S
         while not self._stopping.is_set():
             started_s = loop.time()
-            status = await self._run()
+            try:
+                status: int | str = await self._run()
+            except OSError as error:
+                # No process, or no memory for one: others serve, and there may be room later.
+                status = str(error)
             if self._stopping.is_set():
                 return
             if not self.up.is_set():
@@ -119,9 +124,9 @@ class _Worker:
 
     async def _run(self) -> int:
         """Run one process to its end; return its exit status."""
-        # In a group of its own, since Ctrl-C goes to all of a group, and it would get that and our signal for a second.
+        # In a session of its own, since Ctrl-C goes to all of a group, and it would get that and our signal for a second.
         self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE, process_group=0
+            sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE, start_new_session=True
         )
         if self._stopping.is_set():
             self.stop()
@@ -189,6 +194,8 @@ def _share(settings: Settings, number: int, count: int) -> Settings:
             whole,
             **{name: max(1, _part(getattr(whole, name), number, count)) for name in PLACES},
             queue=_part(whole.queue, number, count),
+            # Each worker that somebody follows a job at has a poller for it.
+            polling_interval_s=count * max(whole.polling_interval_s, _least_s(connection)),
             # Less than an attempt costs would buy none, ever.
             retry_tokens=max(whole.retry_tokens / count, min(whole.retry_tokens, whole.retry_cost)),
         )
@@ -209,13 +216,18 @@ def _rates(connection: ConfiguredConnection) -> dict[str, Rate]:
     return {**registry.adapters()[connection.vendor].rates, **connection.rates}
 
 
+def _least_s(connection: ConfiguredConnection) -> float:
+    """Return how long its vendor wants to be left alone between two looks at one job, in seconds."""
+    return registry.adapters()[connection.vendor].limits.min_poll_interval_s
+
+
 def main() -> int:
     """Be a worker: read the order from standard input, serve, and say so in a line on standard output."""
     order: Order = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the launcher, which started this process
     logs.configure(form=order.log_format, level=order.log_level, fields={"worker": order.number})
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        asyncio.run(_work(order))
+        run(_work(order))
     except CanNotListen as error:
         LOG.error(str(error))  # noqa: TRY400 - the traceback says nothing more
         return FAILED
