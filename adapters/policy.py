@@ -20,6 +20,8 @@ class Policy(msgspec.Struct, kw_only=True, frozen=True):
     """HTTP calls under way at once."""
     polling_concurrency: Some = 4
     """HTTP calls of pollers, who look how followed jobs are. Apart, so that waits never starve writes."""
+    polling_interval_s: Seconds = 0.0
+    """Between two looks at one followed job at least, in seconds; where the vendor's own least is more, that counts."""
     download_concurrency: Some = 8
     """Downloads under way at once. Apart: they last as long as their readers like."""
     queue: Count = 64

@@ -5,6 +5,7 @@ A job has one poller, however many callers watch it or wait for it; the last one
 
 import asyncio
 import contextvars
+import copy
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from adapters import calls
-from adapters.errors import Overloaded, RateLimited, StoreUnavailable, TimedOut, Unavailable
+from adapters.errors import ApiError, Overloaded, RateLimited, StoreUnavailable, TimedOut, Unavailable
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, WatchExportJobResponse
 from gateway import etags
 
@@ -36,6 +37,9 @@ SPREAD = 0.1
 PASSING = (Unavailable, TimedOut, RateLimited, Overloaded, StoreUnavailable)
 """Failures that a watcher is not told of for a while."""
 TOLERANCE_S = 60.0
+"""For so long; a wait that the vendor asks for counts as soon as it is asked for."""
+FIRST_TOLERANCE_S = 10.0
+"""The same where the job was never read, and only our own line is full."""
 
 Get = Callable[[], Awaitable[ExportJob]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -108,7 +112,7 @@ class Poller:
         """Wait among *waiters*; tell whether there was what they wait for, once *timeout_s* is over."""
         loop = asyncio.get_running_loop()
         if self.failure is not None:
-            raise self.failure
+            raise _own(self.failure)
         waiter: asyncio.Future[bool] = loop.create_future()
         waiters.add(waiter)
         call = calls.current()
@@ -135,18 +139,20 @@ class Poller:
         self.failure = asyncio.CancelledError() if task.cancelled() else task.exception()
         for waiter in self._waiting | self._looking:
             if self.failure is not None and not waiter.done():
-                waiter.set_exception(self.failure)
+                waiter.set_exception(_own(self.failure))
 
     async def _look(self) -> None:
         try:
             with calls.serving(calls.Call(polling=True)):
                 job = await self._get()
         except PASSING as error:
-            self._failing_since = self._failing_since or self._clock()
-            if not self.changes or self._clock() - self._failing_since >= TOLERANCE_S:
+            now = self._clock()
+            if self._failing_since is None:
+                self._failing_since = now
+            self._quiet_until = now + (error.retry_after_s or 0.0)
+            if self._quiet_until - self._failing_since >= self._tolerance_s(error):
                 raise
-            self._interval_s = max(self._interval_s, error.retry_after_s or 0.0)
-            self._quiet_until = self._clock() + (error.retry_after_s or 0.0)
+            self._slow_down()
             return
         finally:
             self._looked_at = self._clock()
@@ -154,7 +160,7 @@ class Poller:
         etags.stamp(job)
         self.observe_time.GetCurrentTime()
         if job.etag == self.job.etag or (self.job.state, job.state) in STEPS_BACK:
-            self._interval_s = min(SLOWEST_POLL_S, self._interval_s * SLOWING)
+            self._slow_down()
             return
         self.job = job
         self.changes += 1
@@ -162,9 +168,18 @@ class Poller:
         for waiter in self._waiting:
             _answer(waiter, news=True)
 
+    def _tolerance_s(self, error: ApiError) -> float:
+        if self.changes:
+            return TOLERANCE_S
+        return FIRST_TOLERANCE_S if isinstance(error, Overloaded) else 0.0
+
+    def _slow_down(self) -> None:
+        self._interval_s = max(self._fastest_s, min(SLOWEST_POLL_S, self._interval_s * SLOWING))
+
     async def _rest(self) -> None:
         jitter = 1 + SPREAD * random.random()  # noqa: S311 - no secret
-        self._nap = asyncio.ensure_future(self._sleep(self._interval_s * jitter))
+        wait_s = max(self._interval_s, self._quiet_until - self._clock())
+        self._nap = asyncio.ensure_future(self._sleep(wait_s * jitter))
         try:
             await self._nap
         except asyncio.CancelledError:
@@ -173,6 +188,11 @@ class Poller:
                 raise
         finally:
             self._nap = None
+
+
+def _own(failure: BaseException) -> BaseException:
+    """Return one for one waiter alone: a traceback grows by every place where its exception is raised."""
+    return copy.copy(failure) if isinstance(failure, ApiError) else failure
 
 
 def _answer(waiter: asyncio.Future[bool], *, news: bool) -> None:

@@ -215,7 +215,8 @@ class ExportJobService(ExportJobServiceServicer):
     def _followed(self, name: str) -> AbstractContextManager[watching.Poller]:
         adapter, (export_job_id,) = self._desk.find(name, "ExportJob")
         get = partial(self._look, adapter, export_job_id)
-        return self._desk.watching.follow(name, get, adapter.limits.min_poll_interval_s)
+        fastest_s = max(adapter.limits.min_poll_interval_s, adapter.transport.policy.polling_interval_s)
+        return self._desk.watching.follow(name, get, fastest_s)
 
     def _as_it_is(self, adapter: Adapter[Any]) -> Callable[[ExportJob], Coroutine[Any, Any, ExportJob]]:
         """Return what reads a job anew."""

@@ -8,10 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.errors import ApiError, NotFound, RateLimited, Unavailable
+from adapters.errors import ApiError, NotFound, Overloaded, RateLimited, Unavailable
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, WatchExportJobResponse
 from gateway import watching
-from gateway.watching import FINAL_STATES, SLOWEST_POLL_S, SPREAD, STEPS_BACK, TOLERANCE_S, Poller, Watching
+from gateway.watching import (
+    FINAL_STATES,
+    FIRST_TOLERANCE_S,
+    SLOWEST_POLL_S,
+    SLOWING,
+    SPREAD,
+    STEPS_BACK,
+    TOLERANCE_S,
+    Poller,
+    Watching,
+)
 
 P, R, S, C = ExportJob.PENDING, ExportJob.RUNNING, ExportJob.SUCCEEDED, ExportJob.CANCELLING
 NAME = "connections/c/exportJobs/1"
@@ -179,7 +189,7 @@ async def test_a_newcomer_is_told_what_is_not_what_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "seconds"), [((R, S), 0.5), ((R, RateLimited("slowly", retry_after_s=99), S), 50)]
+    ("outcomes", "seconds"), [((R, S), 0.5), ((R, RateLimited("slowly", retry_after_s=59), S), 50)]
 )
 async def test_a_newcomer_asks_no_sooner_than_the_vendor_likes(
     outcomes: tuple[int | ApiError, ...], seconds: float
@@ -232,6 +242,53 @@ async def test_a_wait_that_the_vendor_asks_for_is_kept() -> None:
     assert time.slept[1] >= 9
 
 
+async def test_a_wait_that_is_longer_than_an_outage_may_be_is_told_at_once() -> None:
+    time, job = Time(), Job(R, RateLimited("slowly", retry_after_s=3600))
+    with pytest.raises(RateLimited) as raised:
+        await told(job, time)
+
+    assert raised.value.retry_after_s == 3600
+    assert time.now < TOLERANCE_S
+    assert job.asked == 2
+
+
+@given(st.lists(st.floats(0, 4000), min_size=1, max_size=30))
+async def test_whatever_waits_a_vendor_asks_for_its_outage_is_told_in_time(waits_s: list[float]) -> None:
+    time = Time()
+    with pytest.raises(RateLimited):
+        await told(Job(R, *(RateLimited("slowly", retry_after_s=wait_s) for wait_s in waits_s)), time)
+
+    assert time.now <= (TOLERANCE_S + 2 * SLOWEST_POLL_S) * (1 + SPREAD)
+
+
+@pytest.mark.parametrize("error", [Overloaded("64 wait already"), Unavailable("down"), RateLimited("slowly")])
+async def test_polls_slow_down_while_they_fail(error: ApiError) -> None:
+    time = Time()
+    await told(Job(R, *[error] * 6, S), time)
+
+    assert time.slept[6] >= SLOWING**6 > 5
+    assert max(time.slept) <= SLOWEST_POLL_S * (1 + SPREAD)
+
+
+async def test_a_job_that_was_never_read_waits_a_little_for_a_place_in_our_own_line() -> None:
+    full = Overloaded("64 wait already")
+    time = Time()
+
+    assert states(await told(Job(full, full, S), time)) == [S]
+    with pytest.raises(Overloaded):
+        await told(Job(full), time)
+    assert FIRST_TOLERANCE_S <= time.now <= TOLERANCE_S
+
+
+@given(st.floats(0.1, 60))
+async def test_no_job_is_looked_at_more_often_than_is_allowed(fastest_s: float) -> None:
+    time, job = Time(), Job(P, P, Unavailable("down"), P, R, R, S)
+    with Watching(time.sleep, lambda: time.now).follow(NAME, job, fastest_s) as poller:
+        await watching.wait(poller, 5000.0, "")
+
+    assert min(time.slept) >= fastest_s
+
+
 async def test_an_outage_is_told_after_a_while() -> None:
     time = Time()
     with pytest.raises(Unavailable):
@@ -244,6 +301,15 @@ async def test_an_outage_is_told_after_a_while() -> None:
 async def test_a_job_that_can_not_be_read_at_all_is_told_at_once(error: ApiError) -> None:
     with pytest.raises(type(error)):
         await told(Job(error))
+
+
+async def test_each_of_many_who_are_told_of_a_failure_has_one_of_its_own() -> None:
+    error = Unavailable("down", retry_after_s=7)
+    with Watching().follow(NAME, Job(error), 1.0) as poller:
+        ended = await asyncio.gather(*(poller.changed(0, None) for _ in range(100)), return_exceptions=True)
+
+    assert len(set(map(id, ended))) == 100
+    assert {(type(one), str(one), getattr(one, "retry_after_s", None)) for one in ended} == {(Unavailable, "down", 7)}
 
 
 async def test_a_job_that_vanishes_is_told_at_once_and_a_new_watch_starts_anew() -> None:

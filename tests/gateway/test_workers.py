@@ -250,6 +250,51 @@ def test_together_workers_keep_to_what_one_would(count: int, policy: Policy, cal
     assert {share.rates["writes"].calls for share in shares} == {0}
 
 
+@given(st.integers(1, 16), st.floats(0, 100))
+def test_together_workers_ask_for_a_job_no_more_often_than_one_would(count: int, configured_s: float) -> None:
+    whole = settings(policy=Policy(polling_interval_s=configured_s))
+    least_s = registry.adapters()[vendor()].limits.min_poll_interval_s
+    for number in range(1, count + 1):
+        share = workers._share(whole, number, count).connections[0]
+        assert share.policy.polling_interval_s == pytest.approx(count * max(configured_s, least_s))
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+async def test_a_worker_that_can_not_be_started_again_is_tried_again(
+    failures: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = workers._Worker(workers.Order(1, settings(), "json", "info"))
+    outcomes: list[int | OSError] = [-9, *[BlockingIOError(11, "no process left")] * failures, 0]
+
+    async def run() -> int:
+        """Serve as the next outcome says; at the last, be told to stop."""
+        worker.up.set()
+        outcome = outcomes.pop(0)
+        if not outcomes:
+            worker.stop()
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(worker, "_run", run)
+    monkeypatch.setattr(workers, "FIRST_WAIT_S", 0.0)
+    await worker.keep()
+
+    ended = [record.__dict__["fields"]["exit_status"] for record in caplog.records]
+    assert ended == [-9, *["[Errno 11] no process left"] * failures]
+
+
+async def test_a_worker_that_can_not_be_started_at_all_never_came_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = workers._Worker(workers.Order(1, settings(), "json", "info"))
+
+    async def run() -> int:
+        raise BlockingIOError(11, "no process left")
+
+    monkeypatch.setattr(worker, "_run", run)
+    with pytest.raises(workers.WorkerFailed, match="no process left"):
+        await worker.keep()
+
+
 def test_what_redis_counts_is_not_divided() -> None:
     redis = RedisSettings(url=Secret("redis://127.0.0.1"))
     whole = replace(settings(rates={"reads": Rate(3)}), redis=redis)
