@@ -148,7 +148,7 @@ def test_whatever_is_taken_for_the_address_of_a_server_can_be_opened(
         ledger = read(tmp_path_factory.getbasetemp(), WHOLE, {**ENVIRON, "STORE_URL": url}).ledger
     except SettingsError:
         return
-    assert engine(open_store(ledger).url, 1.0)
+    assert engine(open_store(ledger).url, 1.0).url
 
 
 def test_settings_can_not_be_changed(tmp_path: Path) -> None:
