@@ -19,6 +19,7 @@ from adapters.errors import (
     OutcomeUnknown,
     Overloaded,
     PermissionMissing,
+    ProtocolViolation,
     RateLimited,
     StoreUnavailable,
     TimedOut,
@@ -100,9 +101,15 @@ class Ledger:
             outer.wait_s += inner.wait_s
 
     async def results(self, key: Key, kind: type[T]) -> list[T]:
-        """Return what calls under one request id came to, in the order of their places, as far as they did."""
+        """Return what calls under one request id came to, in the order of their places, as far as they did.
+
+        Raises:
+            Aborted: REQUEST_IN_PROGRESS: one of them is still under way.
+            StoreUnavailable: It is not known.
+        """
         rows = await self.store.places(key.scope) if key.scope else []
-        return [self._outcome(row, kind) for row in rows if row.phase in {ACCEPTED, UNKNOWN}]
+        ended = [await self._ended(row) for row in rows]
+        return [self._outcome(row, kind) for row in ended if row.phase not in {RESERVED, REJECTED}]
 
     async def close(self) -> None:
         """Wait for the writes under way, each of which is bounded, and for what is to be recorded."""
@@ -123,7 +130,7 @@ class Ledger:
                 if found is not None:
                     return found
                 row = before
-        except (StoreUnavailable, asyncio.CancelledError):
+        except asyncio.CancelledError:
             # It may have been entered all the same.
             self._record(row, self.store.free, row.id, self.owner)
             raise
@@ -146,20 +153,29 @@ class Ledger:
     async def _before(self, asked: Asked[T], row: Row) -> Outcome[T] | None:
         """Return what the call came to that has the request id already; None where it died and left nothing."""
         if row.fingerprint != asked.fingerprint:
-            raise _reused()
-        if row.phase in {RESERVED, SENDING}:
-            now = self.store.now()
-            if not row.id or (row.lease_until or 0.0) >= now:
+            raise reused()
+        row = await self._ended(row)
+        if row.phase == RESERVED:
+            if not await self.store.take_over(row, self.owner, self.store.now() + self._lease_s):
                 raise _in_progress()
-            if row.phase == RESERVED:
-                if not await self.store.take_over(row, self.owner, now + self._lease_s):
-                    raise _in_progress()
-                return None
-            await self.store.bury(row.id)
-            row = await self.store.find(row.id) or row
-        if row.phase == REJECTED and not row.unknown_at:
+            return None
+        if row.phase == REJECTED and not lost.never_arrived(row):
             raise kept.refused(row.status or b"")
         return Outcome(self._outcome(row, asked.kind), earlier=row.phase == ACCEPTED)
+
+    async def _ended(self, row: Row) -> Row:
+        """Return a row that nobody lives for any more: settled, lost, or reserved by somebody who died.
+
+        Raises:
+            Aborted: REQUEST_IN_PROGRESS: somebody does.
+        """
+        if row.phase in {RESERVED, SENDING}:
+            if not row.id or (row.lease_until or 0.0) >= self.store.now():
+                raise _in_progress()
+            if row.phase == SENDING:
+                await self.store.bury(row.id)
+                return await self.store.find(row.id) or row
+        return row
 
     def _outcome(self, row: Row, kind: type[T]) -> T:
         if row.phase == ACCEPTED:
@@ -175,10 +191,11 @@ class Ledger:
         if asked.wanted is None and not asked.key.request_id:
             await self._recorded(row, self.store.free, row.id, self.owner)
             return
-        job = _job_of(result)
-        resource = job.name if job else getattr(result, "name", "") if asked.wanted is not None else ""
-        if job and asked.wanted is not None:
-            self.known.started(job.name)
+        job, resource = _job_of(result), ""
+        if asked.wanted is not None:  # what a call came to that made it; one that changes it has no claim to it
+            resource = job.name if job else getattr(result, "name", "")
+        if job and resource:
+            self.known.started(resource)
         await self._recorded(row, self._settle, row.id, kept.result(result), resource)
 
     async def _settle(self, row_id: str, result: bytes, resource: str) -> None:
@@ -199,7 +216,8 @@ class Ledger:
         if not call.written or (isinstance(error, FREEING) and not call.accepted):
             await self._recorded(row, self.store.free, row.id, self.owner)
             raise error
-        lost_here = isinstance(error, OutcomeUnknown) or error.reason == ApiError.reason
+        # A redirect, too: "done, look there" is one.
+        lost_here = isinstance(error, OutcomeUnknown | ProtocolViolation) or error.reason == ApiError.reason
         if asked.wanted is not None and (lost_here or call.accepted):
             await self._recorded(row, self.store.lose, row.id)
             row = row._replace(phase=UNKNOWN, unknown_at=self.store.now())
@@ -250,6 +268,9 @@ class Ledger:
         except StoreUnavailable as error:
             LOG.warning("not recorded yet: %s", error.message)
             self._record(row, step, *values)
+        except asyncio.CancelledError:
+            self._record(row, step, *values)
+            raise
 
     def _record(self, row: Row, step: Callable[..., Awaitable[object]], *values: object) -> None:
         task = asyncio.get_running_loop().create_task(self._persist(row, step, *values))
@@ -262,6 +283,8 @@ class Ledger:
             try:
                 await step(*values)
             except StoreUnavailable:
+                if row.id not in self._live:  # its lease ends by itself
+                    return
                 await self._sleep(wait_s)
                 wait_s = min(2 * wait_s, MAX_WAIT_S)
             else:
@@ -284,7 +307,8 @@ class Ledger:
             await self._sleep(self._lease_s / BEATS)
 
 
-def _reused() -> InvalidRequest:
+def reused() -> InvalidRequest:
+    """Return what answers a request id that came with another request before."""
     message, reason = "this request_id came with another request before", "REQUEST_ID_REUSED"
     return InvalidRequest(message, reason=reason, violations=[Violation("request_id", message, reason)])
 

@@ -10,7 +10,7 @@ from adapters.errors import OutcomeUnknown, Unavailable
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from audiencegateway.v1.members_pb2 import UploadedFile
 from gateway import etags
-from gateway.errors import status_of
+from gateway.errors import read, status_of
 from gateway.ledger.store import Row
 
 T = TypeVar("T", bound=Message)
@@ -58,6 +58,11 @@ def job(row: Row) -> ExportJob:
     found.started_by_gateway = True
     etags.stamp(found)
     return found
+
+
+def never_arrived(row: Row) -> bool:
+    """Tell whether a refused call is one that the vendor has nothing of; what the vendor refuses has other reasons."""
+    return read(Status.FromString(row.status or b"")).reason == Unavailable.reason
 
 
 def never_submitted(row: Row) -> bytes:
