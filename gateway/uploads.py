@@ -8,6 +8,7 @@ that is slower than the caller holds the caller back.
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
@@ -110,6 +111,11 @@ class Upload:
     def stands(self) -> bool:
         """Whether the vendor has anything of it."""
         return bool(self._files)
+
+    async def settle(self) -> None:
+        """Wait for what becomes of the file that is being sent, so that `next_index` and `stands` hold from now on."""
+        with suppress(ApiError):
+            await self._settle()
 
     def close(self) -> None:
         """Drop what is not handed over; a file that is being sent is sent to its end."""

@@ -23,6 +23,9 @@ from gateway.desk import Desk
 from gateway.interceptors import identity
 from gateway.interceptors.access_log import RECORD
 from gateway.ledger import Asked, Key
+from gateway.ledger.ledger import reused
+from gateway.ledger.statements import REJECTED
+from gateway.ledger.store import Row
 from gateway.uploads import Send, Spool, Upload
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -43,7 +46,7 @@ class AudienceMemberService(AudienceMemberServiceServicer):
         adapter, (destination_id,) = self._desk.find(request.destination, "Destination")
         member_file = await adapter.upload_audience_members(destination_id, request.defaults)
         header = UploadHeader(defaults=request.defaults)
-        send = self._send(member_file, request.destination, request.request_id)
+        send = self._send(member_file, self._key(request.destination, request.request_id))
         upload = Upload(member_file, send, header, validate_only=request.validate_only)
         try:
             await upload.add(UploadBatch(audience_members=request.audience_members))
@@ -58,12 +61,13 @@ class AudienceMemberService(AudienceMemberServiceServicer):
         header = await self._header(request_iterator)
         adapter, (destination_id,) = self._desk.find(header.destination, "Destination")
         member_file = await adapter.upload_audience_members(destination_id, header.defaults)
-        send = self._send(member_file, header.destination, header.request_id)
+        send = self._send(member_file, self._key(header.destination, header.request_id), several=True)
         upload = Upload(member_file, send, header, validate_only=header.validate_only)
         try:
             await _receive(request_iterator, upload)
             return await upload.finish() if upload.received else await self._so_far(header)
         except InvalidRequest as error:
+            await upload.settle()
             error.metadata.setdefault("nextMemberIndex", str(upload.next_index))
             raise
         except VendorError as error:
@@ -83,13 +87,17 @@ class AudienceMemberService(AudienceMemberServiceServicer):
         validation.validate(first.header)
         return first.header
 
-    def _send(self, member_file: MemberFile, destination: str, request_id: str) -> Send:
-        """Return what hands a spool to the vendor, once for its place under this request_id."""
+    def _send(self, member_file: MemberFile, key: Key, *, several: bool = False) -> Send:
+        """Return what hands a spool to the vendor, once for its place under this request_id, where *several* may be."""
+        store = self._desk.ledger.store
 
         async def send(spool: Spool) -> UploadedFile:
             place = {"first_member_index": spool.first_index, "member_count": spool.count}
 
             async def act(marker: str) -> UploadedFile:
+                # Its place is its own by now, so of two files at once that overlap each finds the other.
+                if several and key.scope and _overlap(spool, await store.places(key.scope)):
+                    raise reused()
                 spool.file.seek(0)
                 job = await member_file.send(spool.file, spool.size_bytes, marker=marker)
                 job.started_by_gateway = True
@@ -97,12 +105,12 @@ class AudienceMemberService(AudienceMemberServiceServicer):
                 return UploadedFile(export_job=job, **place)
 
             asked = Asked(
-                key=self._key(destination, request_id),
+                key=key,
                 place=spool.first_index,
                 connection=RECORD.get().connection,
                 fingerprint=spool.fingerprint,
                 kind=UploadedFile,
-                wanted=UploadedFile(export_job=ExportJob(destination=destination), **place),
+                wanted=UploadedFile(export_job=ExportJob(destination=key.parent), **place),
             )
             try:
                 return (await self._desk.ledger.once(asked, act, max_write_s=MAX_SEND_S)).result
@@ -124,6 +132,17 @@ class AudienceMemberService(AudienceMemberServiceServicer):
     def _key(self, destination: str, request_id: str) -> Key:
         record = RECORD.get()
         return Key(record.caller.id, record.method.name, destination, request_id.lower())
+
+
+def _overlap(spool: Spool, rows: list[Row]) -> bool:
+    """Tell whether members of *spool* are, or may be, in a file that begins elsewhere: the upload was cut otherwise."""
+    return any(
+        row.place != spool.first_index
+        and row.phase != REJECTED
+        and row.place < spool.first_index + spool.count
+        and row.place + UploadedFile.FromString(row.wanted or b"").member_count > spool.first_index
+        for row in rows
+    )
 
 
 async def _receive(requests: AsyncIterator[UploadAudienceMembersRequest], upload: Upload) -> None:

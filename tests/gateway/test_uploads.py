@@ -31,6 +31,7 @@ class Vendor:
         self.defaults = pb.AudienceMemberDefaults()
         self.gate = asyncio.Event()
         self.gate.set()
+        self.reached = asyncio.Event()
         self._answers = iter(answers)
 
     def adapter(self) -> Any:
@@ -52,6 +53,7 @@ class Vendor:
 
     async def send(self, file: IO[bytes], size_bytes: int, *, marker: str) -> ExportJob:
         calls.current().written = True
+        self.reached.set()
         await self.gate.wait()
         data = file.read()
         assert len(data) == size_bytes
@@ -171,6 +173,83 @@ async def test_a_wrong_member_is_named_by_its_place_in_the_whole_and_what_is_in_
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert answer.violations == [("audience_members[8].user_account_id", "INVALID_FIELD")]
     assert vendor.files in ([], [b"#abcd"])
+
+
+async def test_a_wrong_member_is_told_once_it_is_certain_where_to_go_on() -> None:
+    vendor = Vendor()
+    vendor.gate.clear()
+    request_id = str(uuid4())
+    async with serving(vendor.adapter()) as stubs:
+        call = asyncio.ensure_future(
+            refused(upload(stubs, header(request_id=request_id), batch("abcd"), batch("efg"), batch(" "), finish(8)))
+        )
+        await vendor.reached.wait()
+        for _ in range(2000):
+            await asyncio.sleep(0)
+        early = call.done()
+        vendor.gate.set()
+        answer = await call
+        at = int(answer.metadata["nextMemberIndex"])
+        rest = await upload(stubs, header(request_id=request_id, first_member_index=at), batch("efgh"), finish(4))
+
+    assert not early
+    assert at == 4
+    assert vendor.files == [b"#abcd", b"#efgh"]
+    assert (places(rest), rest.next_member_index) == ([(4, 4)], 8)
+
+
+async def test_while_a_file_is_being_sent_nobody_is_told_to_go_on() -> None:
+    vendor = Vendor()
+    vendor.gate.clear()
+    request_id = str(uuid4())
+
+    async def dying() -> AsyncIterator[pb.UploadAudienceMembersRequest]:
+        yield header(request_id=request_id)
+        yield batch("abcd")
+        yield batch("efgh")
+        await asyncio.Event().wait()
+
+    async with serving(vendor.adapter()) as stubs:
+        call = stubs.members.UploadAudienceMembers(dying())
+        await vendor.reached.wait()
+        call.cancel()
+        early = await refused(upload(stubs, header(request_id=request_id), finish(0)))
+        vendor.gate.set()
+        late = await _settled(stubs, request_id)
+
+    assert (early.code, early.reason) == (grpc.StatusCode.ABORTED, "REQUEST_IN_PROGRESS")
+    assert early.retry_after_s
+    assert (places(late), late.next_member_index) == ([(0, 4)], 4)
+
+
+async def _settled(stubs: Stubs, request_id: str) -> Any:
+    """Ask what is in until nothing is being sent."""
+    while True:
+        try:
+            return await upload(stubs, header(request_id=request_id), finish(0))
+        except grpc.aio.AioRpcError as error:
+            assert error.code() is grpc.StatusCode.ABORTED
+
+
+async def test_an_upload_that_is_cut_otherwise_doubles_no_member() -> None:
+    vendor = Vendor()
+    request_id = str(uuid4())
+
+    def on(index: int, *batches: str) -> Any:
+        members = sum(map(len, batches))
+        resumed = header(request_id=request_id, first_member_index=index)
+        return upload(stubs, resumed, *map(batch, batches), finish(members))
+
+    async with serving(vendor.adapter()) as stubs:
+        await on(8, "ijkl")
+        otherwise = await refused(on(4, "ef", "ghij", "kl"))
+        within = await refused(on(10, "kl"))
+        alike = await on(6, "gh", "ijkl")
+
+    assert (otherwise.reason, otherwise.metadata["nextMemberIndex"]) == ("REQUEST_ID_REUSED", "6")
+    assert within.reason == "REQUEST_ID_REUSED"
+    assert places(alike) == [(6, 2), (8, 4)]
+    assert vendor.files == [b"#ijkl", b"#ef", b"#gh"]
 
 
 async def test_what_the_vendor_refuses_in_the_middle_says_where_to_resume() -> None:

@@ -147,7 +147,7 @@ class UploadAudienceMembersResponse(_message.Message):
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """Unset: the upload is whole. Set: it stopped early for this reason, with an ErrorInfo of this API's domain.
-        To resume, upload again with a new request_id from `next_member_index` on.
+        To resume, upload from `next_member_index` on, with a new request_id: the old one is refused again.
         """
 
     def __init__(
@@ -340,7 +340,7 @@ class UploadHeader(_message.Message):
     """Makes repeating the call safe: see Idempotency in connections.proto. Empty: no such promise."""
     first_member_index: _builtins.int
     """Where a resumed upload goes on: index of its first member in the whole, `next_member_index` of the answer
-    before. 0: from the start; negative is INVALID_ARGUMENT.
+    before, or `nextMemberIndex` of an error, after which the request_id stays the same. 0: from the start; negative is INVALID_ARGUMENT.
     """
     validate_only: _builtins.bool
     """Check the members and send nothing."""

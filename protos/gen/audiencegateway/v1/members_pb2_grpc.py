@@ -74,8 +74,11 @@ class AudienceMemberServiceServicer(object):
         never makes a short file that looks whole. When the vendor refuses a later file, the answer is OK with
         `error`, and says where to resume. After a broken connection (also INTERNAL, which gRPC may make of it), a
         header with the same request_id and a finish with `member_count` 0 answer with the files handed over so
-        far. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has no HTTP
-        form: IngestAudienceMembers is the way for HTTP callers.
+        far; ABORTED REQUEST_IN_PROGRESS as long as one is being sent. Go on from there under the same request_id: under
+        a new one, files further on that are in already would be sent again. Members that are in are taken again in the
+        files that they are in, so send the same batches; what would be cut otherwise is INVALID_ARGUMENT
+        REQUEST_ID_REUSED. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has
+        no HTTP form: IngestAudienceMembers is the way for HTTP callers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

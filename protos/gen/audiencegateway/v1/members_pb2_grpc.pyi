@@ -50,8 +50,11 @@ class AudienceMemberServiceStub:
     never makes a short file that looks whole. When the vendor refuses a later file, the answer is OK with
     `error`, and says where to resume. After a broken connection (also INTERNAL, which gRPC may make of it), a
     header with the same request_id and a finish with `member_count` 0 answer with the files handed over so
-    far. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has no HTTP
-    form: IngestAudienceMembers is the way for HTTP callers.
+    far; ABORTED REQUEST_IN_PROGRESS as long as one is being sent. Go on from there under the same request_id: under
+    a new one, files further on that are in already would be sent again. Members that are in are taken again in the
+    files that they are in, so send the same batches; what would be cut otherwise is INVALID_ARGUMENT
+    REQUEST_ID_REUSED. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has
+    no HTTP form: IngestAudienceMembers is the way for HTTP callers.
     """
 
 @_typing.type_check_only
@@ -76,8 +79,11 @@ class AudienceMemberServiceAsyncStub(AudienceMemberServiceStub):
     never makes a short file that looks whole. When the vendor refuses a later file, the answer is OK with
     `error`, and says where to resume. After a broken connection (also INTERNAL, which gRPC may make of it), a
     header with the same request_id and a finish with `member_count` 0 answer with the files handed over so
-    far. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has no HTTP
-    form: IngestAudienceMembers is the way for HTTP callers.
+    far; ABORTED REQUEST_IN_PROGRESS as long as one is being sent. Go on from there under the same request_id: under
+    a new one, files further on that are in already would be sent again. Members that are in are taken again in the
+    files that they are in, so send the same batches; what would be cut otherwise is INVALID_ARGUMENT
+    REQUEST_ID_REUSED. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has
+    no HTTP form: IngestAudienceMembers is the way for HTTP callers.
     """
 
 class AudienceMemberServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -111,8 +117,11 @@ class AudienceMemberServiceServicer(metaclass=_abc_1.ABCMeta):
         never makes a short file that looks whole. When the vendor refuses a later file, the answer is OK with
         `error`, and says where to resume. After a broken connection (also INTERNAL, which gRPC may make of it), a
         header with the same request_id and a finish with `member_count` 0 answer with the files handed over so
-        far. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has no HTTP
-        form: IngestAudienceMembers is the way for HTTP callers.
+        far; ABORTED REQUEST_IN_PROGRESS as long as one is being sent. Go on from there under the same request_id: under
+        a new one, files further on that are in already would be sent again. Members that are in are taken again in the
+        files that they are in, so send the same batches; what would be cut otherwise is INVALID_ARGUMENT
+        REQUEST_ID_REUSED. NOT_FOUND DESTINATION_NOT_FOUND, FAILED_PRECONDITION DESTINATION_DISABLED. A client stream has
+        no HTTP form: IngestAudienceMembers is the way for HTTP callers.
         """
 
 def add_AudienceMemberServiceServicer_to_server(servicer: AudienceMemberServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
