@@ -115,9 +115,20 @@ def _support(vendors: Adapters, record: Record) -> Iterator[Iterable[str]]:
     skipped = {vendor: sum(outcome.skipped.values()) for vendor, outcome in known.items()}
     yield ["**support**", *(f"**{level(vendor, record)}**" for vendor in vendors)]
     yield ["conformance tests passed", *(str(outcome.passed) for outcome in known.values())]
-    yield ["failed", *(str(outcome.failed) for outcome in known.values())]
+    yield ["failed, tests of bad weather among them", *(str(_failed(outcome)) for outcome in known.values())]
     yield ["skipped, for what the vendor can't have", *map(str, skipped.values())]
     yield ["cells of bad weather passed", *(f"{known[vendor].cells} of {stormy(vendor)}" for vendor in vendors)]
+
+
+def _failed(outcome: Outcome) -> int:
+    return outcome.failed + len(outcome.stormed)
+
+
+def _stormed(vendors: Adapters, record: Record) -> Iterator[str]:
+    """Yield what is said of the tests of bad weather that failed."""
+    for vendor in vendors:
+        for test in record.get(vendor, Outcome()).stormed:
+            yield f"- {vendor}: bad weather failed, `{test}`"
 
 
 def _fields(vendors: Adapters) -> Iterator[Iterable[str]]:
@@ -209,6 +220,8 @@ def details(record: Record) -> str:
     for title, table in sections.items():
         name, _, text = title.partition("\n")
         lines += [f"## {name}", text, "", *table, ""]
+    if stormed := list(_stormed(vendors, record)):
+        lines += [*stormed, ""]
     return "\n".join(lines)
 
 

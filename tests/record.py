@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -23,7 +23,10 @@ FILE = TESTS / "record.json"
 FULL, PARTIAL, UNTRIED = "full", "partial", "not tried"
 WEATHER = "weather"
 """The property of a test that says for which vendor how many cells passed."""
+STORM = "storm"
+"""The property of a test of the weather that says for which vendor it is, and what it is called without that."""
 GAP = re.compile(r"has no (\w+)$")
+ENDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 NARROWING = ("keyword", "markexpr", "deselect", "lf", "vendor")
 """Options of pytest that leave tests out."""
 
@@ -38,6 +41,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     """How many for which reason."""
     cells: int = 0
     """Of the weather, that passed."""
+    stormed: list[str] = []
+    """Tests of the weather that failed."""
 
 
 Record = dict[str, Outcome]
@@ -69,8 +74,8 @@ def level(vendor: str, record: Mapping[str, Outcome]) -> str:
     outcome = record.get(vendor)
     if outcome is None or not outcome.passed:
         return UNTRIED
-    is_full = not outcome.failed and not gaps(vendor, outcome) and outcome.cells == stormy(vendor)
-    return FULL if is_full else PARTIAL
+    failed = outcome.failed or outcome.stormed or outcome.cells != stormy(vendor)
+    return PARTIAL if failed or gaps(vendor, outcome) else FULL
 
 
 class Recorder:
@@ -86,6 +91,10 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note one phase of one test."""
         properties = dict(report.user_properties)
+        if STORM in properties and report.failed:
+            vendor, name = cast(list[str], properties[STORM])
+            outcome = self._of(vendor)
+            outcome.stormed = sorted({*outcome.stormed, name})
         if WEATHER in properties and report.when == "call" and report.passed:
             passed: Any = properties[WEATHER]
             self._of(passed[0]).cells += passed[1]
@@ -93,7 +102,9 @@ class Recorder:
             self._conformance(self._of(str(properties["vendor"])), report)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the record, or compare with it what was run as a whole."""
+        """Write the record, or compare with it what was run as a whole; what was broken off tells nothing."""
+        if session.exitstatus not in ENDED:
+            return
         if self.config.getoption("record"):
             kept = load()
             for vendor in registry.BUILT_IN:
@@ -148,7 +159,7 @@ class Recorder:
         return [part for part in PARTS if roots & {TESTS, TESTS / part}]
 
 
-PARTS = {"conformance": ("passed", "failed", "skipped"), WEATHER: ("cells",)}
+PARTS = {"conformance": ("passed", "failed", "skipped"), WEATHER: ("cells", "stormed")}
 """What of an outcome is told by which folder."""
 
 

@@ -49,7 +49,17 @@ def test_support_is_what_passed() -> None:
 
     assert level_of() == FULL
     assert level_of(failed=1) == PARTIAL
+    assert level_of(stormed=["test_storms[503]"]) == PARTIAL
     assert level_of(cells=stormy(vendor) - 1) == PARTIAL
     assert level_of(skipped={"has no destination_id": 1}) == PARTIAL, "a gap is no exemption"
     assert level_of(passed=0) == UNTRIED
     assert level(vendor, {}) == UNTRIED
+
+
+def test_a_test_of_the_weather_that_failed_is_counted_and_named() -> None:
+    (vendor, *others) = registry.adapters()
+    record = {vendor: Outcome(passed=9, failed=1, stormed=["test_fair_weather", "test_storms[503]"])}
+    (failed,) = (line for line in overview(record).splitlines() if line.startswith("| failed"))
+
+    assert failed.endswith(f"| 3 | {' | '.join('0' for _ in others)} |")
+    assert f"- {vendor}: bad weather failed, `test_storms[503]`" in details(record).splitlines()

@@ -53,6 +53,48 @@ def test_only_cells_that_passed_count() -> None:
     assert noting.found[VENDOR].cells == 28
 
 
+def test_a_test_of_the_weather_that_fails_is_named_once() -> None:
+    noting = recorder()
+    for when in ("call", "teardown"):
+        noting.pytest_runtest_logreport(report(1, cast(Any, when), "failed", storm=[VENDOR, "test_storms[503]"]))
+    noting.pytest_runtest_logreport(report(2, "setup", "failed", storm=[VENDOR, "test_fair_weather"]))
+    noting.pytest_runtest_logreport(report(3, "call", "passed", storm=[VENDOR, "test_storms[500]"]))
+
+    assert noting.found[VENDOR].stormed == ["test_fair_weather", "test_storms[503]"]
+
+
+def test_a_failed_test_of_the_weather_differs_from_the_record() -> None:
+    noting, session = recorder(TESTS / "weather"), Namespace(exitstatus=0)
+    noting.found = load()
+    noting.found[VENDOR].stormed = ["test_storms[never]"]
+    noting.pytest_sessionfinish(cast(pytest.Session, session))
+
+    assert session.exitstatus
+
+
+@pytest.mark.parametrize(
+    ("status", "writes"),
+    [
+        (pytest.ExitCode.OK, True),
+        (pytest.ExitCode.TESTS_FAILED, True),
+        (pytest.ExitCode.INTERRUPTED, False),
+        (pytest.ExitCode.INTERNAL_ERROR, False),
+        (pytest.ExitCode.USAGE_ERROR, False),
+        (pytest.ExitCode.NO_TESTS_COLLECTED, False),
+    ],
+)
+def test_what_was_broken_off_is_not_recorded(
+    status: pytest.ExitCode, writes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "record.json"
+    monkeypatch.setattr("tests.record.FILE", file)
+    noting, session = recorder(TESTS, record=True), Namespace(exitstatus=status)
+    noting.pytest_sessionfinish(cast(pytest.Session, session))
+
+    assert file.exists() is writes
+    assert session.exitstatus is status
+
+
 @pytest.mark.parametrize(
     ("args", "options", "fails"),
     [

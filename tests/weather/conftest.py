@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapters import registry
 from gateway.methods import METHODS
+from tests.record import STORM
 from tests.weather.cells import ANSWERED_HERE, offered
 from tests.weather.storms import Climate, climate
+
+HERE = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,6 +27,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         # The option is only known where pytest was called with this folder.
         alone = metafunc.config.getoption("vendor", default=None)
         metafunc.parametrize("vendor", [alone] if alone else sorted(registry.adapters()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and item.path.parent == HERE and hasattr(item, "callspec"):
+            others = [str(value) for name, value in item.callspec.params.items() if name != "vendor"]
+            test = item.originalname + (f"[{'-'.join(others)}]" if others else "")
+            item.user_properties.append((STORM, [item.callspec.params["vendor"], test]))
 
 
 @pytest.fixture(scope="session")
