@@ -20,7 +20,7 @@ FOR_EVER = 0
 BURST = 20
 PATIENCE_S = 10.0
 LATE_S = 1.0
-GROWTH_BYTES = 512 * 1024
+GROWTH_BYTES = 1024 * 1024
 """Far less than what BURST calls take that are not let go."""
 
 
