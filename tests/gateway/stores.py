@@ -10,7 +10,9 @@ import asyncpg  # type: ignore[import-untyped]  # it publishes no types
 import pytest
 from sqlalchemy.engine import URL
 
+from adapters.secrets import Secret
 from gateway.ledger.engine import MEMORY, in_file, on_server
+from gateway.settings import LedgerSettings
 
 KINDS = ("memory", "sqlite", "postgresql")
 SERVER = os.environ.get("TEST_POSTGRES_URL", "")
@@ -28,6 +30,17 @@ async def address(kind: str, folder: Path) -> AsyncIterator[URL]:
     else:
         async with database() as url:
             yield on_server(url)
+
+
+@asynccontextmanager
+async def configured(kind: str, folder: Path) -> AsyncIterator[LedgerSettings]:
+    """Yield the configuration of an empty store, and leave nothing of it."""
+    async with address(kind, folder) as url:
+        if kind == "postgresql":
+            plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+            yield LedgerSettings(store="postgresql", url=Secret(plain))
+        else:
+            yield LedgerSettings(store="memory" if kind == "memory" else "sqlite", directory=str(folder))
 
 
 @asynccontextmanager

@@ -17,7 +17,6 @@ from msgspec.structs import replace
 
 from adapters import registry
 from adapters.policy import Policy
-from adapters.secrets import Secret
 from adapters.wellknown import failure
 from audiencegateway.v1.destinations_pb2 import Destination, UpdateDestinationRequest
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
@@ -31,7 +30,7 @@ from gateway.server import build
 from gateway.settings import LedgerSettings
 from tests.chaos.operations import CALL_S, Operation, operations
 from tests.conformance.client import Stubs, stubs
-from tests.gateway.stores import SERVER, database
+from tests.gateway.stores import configured
 
 SETTING = "canary-of-a-setting-4e1f"
 SAID = "canary-of-what-a-vendor-says-77aa"
@@ -47,13 +46,8 @@ BULLETS = "•"
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LedgerSettings]:
-    if request.param == "sqlite":
-        yield LedgerSettings(directory=str(tmp_path))
-    elif not SERVER:
-        pytest.skip("TEST_POSTGRES_URL is not set")
-    else:
-        async with database() as url:
-            yield LedgerSettings(store="postgresql", url=Secret(url))
+    async with configured(request.param, tmp_path) as made:
+        yield made
 
 
 async def _held(ledger: LedgerSettings) -> bytes:
@@ -87,8 +81,8 @@ def _canaries(running: Running, asked: list[Operation]) -> set[str]:
     """Return what proves to the vendors who calls, what members are told by, and what else is nobody's business."""
     found = {SETTING, SAID}
     for simulator, base_url in running.values():
-        configured = simulator.connection_settings(base_url)
-        found |= {str(value) for name, value in configured.items() if CARRIES_A_TOKEN.search(name) or "secret" in name}
+        given = simulator.connection_settings(base_url)
+        found |= {str(value) for name, value in given.items() if CARRIES_A_TOKEN.search(name) or "secret" in name}
         found |= set(simulator.suite.get("secrets", ()))
         sent: list[Mapping[str, str]] = [entry["headers"] for entry in simulator.journal]
         found |= {text.split()[-1] for one in sent for name, text in one.items() if CARRIES_A_TOKEN.search(name)}
@@ -132,10 +126,10 @@ def _set(running: Running, faults: Mapping[str, Mapping[str, Any]]) -> None:
 
 @asynccontextmanager
 async def _serving(running: Running, ledger: LedgerSettings) -> AsyncIterator[Stubs]:
-    configured = settings("127.0.0.1:0", running)
-    known = tuple(replace(one, policy=UNHURRIED) for one in configured.connections)
+    whole = settings("127.0.0.1:0", running)
+    known = tuple(replace(one, policy=UNHURRIED) for one in whole.connections)
     connections = await Connections.open(known)
-    gateway = build(replace(configured, ledger=ledger), connections)
+    gateway = build(replace(whole, ledger=ledger), connections)
     try:
         async with grpc.aio.insecure_channel(await gateway.start()) as channel:
             yield stubs(channel)

@@ -1,6 +1,7 @@
 """Jobs whose start was answered by nobody, as callers see them; and lists of what was started here."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -15,8 +16,9 @@ from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from gateway.connections import Connection, Connections
 from gateway.ledger.upkeep import Upkeep
 from gateway.server import build
-from gateway.settings import ServerSettings, Settings
+from gateway.settings import LedgerSettings, ServerSettings, Settings
 from tests.gateway.scripted import NoSettings, Stubs, refused, scripted, stubs
+from tests.gateway.stores import KINDS, configured
 
 PARENT = "connections/scripted"
 DESTINATION = f"{PARENT}/destinations/1"
@@ -123,14 +125,21 @@ class Served(NamedTuple):
         return await self.stubs.export_jobs.ResolveExportJob(pb.ResolveExportJobRequest(name=name, **fields))
 
 
+@pytest.fixture(params=KINDS)
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LedgerSettings]:
+    async with configured(request.param, tmp_path) as settings:
+        yield settings
+
+
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
+async def served(ledger: LedgerSettings) -> AsyncIterator[Served]:
     vendor = Vendor()
     kind = vendor.adapter()
     transport = Transport(kind.vendor, kind.vendor)
     made = kind(kind.vendor, NoSettings(), transport)
     connection = Connection(id=kind.vendor, vendor=kind.vendor, display_name="", adapter=made, state_time_s=1.0)
-    settings = Settings(listen="127.0.0.1:0", server=ServerSettings(shutdown_grace_s=0.0), connections=())
+    server = ServerSettings(shutdown_grace_s=0.0)
+    settings = Settings(listen="127.0.0.1:0", server=server, ledger=ledger, connections=())
     gateway = build(settings, Connections([connection]))
     address = await gateway.start()
     try:
