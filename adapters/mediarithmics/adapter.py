@@ -264,7 +264,8 @@ class MediarithmicsAdapter(Adapter[MediarithmicsSettings]):
         try:
             jobs = await lost.newest(read, lost.created, sent_at_s)
         except NotFound:
-            return []  # An import that is not there has no executions, and takes no file.
+            # An import that is gone has taken its executions along: one may have run before.
+            raise self._no("find_export_jobs") from None
         found = [job for job in jobs if translate.is_marked(job, marker)]
         unnamed = [job for job in jobs if not translate.is_named(job) and job.state not in FINAL]
         if not found and any(lost.is_since(lost.created(job), sent_at_s) for job in unnamed):

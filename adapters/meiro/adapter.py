@@ -267,7 +267,8 @@ class MeiroAdapter(Adapter[MeiroSettings]):
         try:
             rows = await lost.newest(read, lambda row: timestamp(row.created), sent_at_s)
         except NotFound:
-            return []  # A segment that is not there has no exports, and starts none.
+            # A segment that is gone has taken its exports along: one may have run before.
+            raise self._no("find_export_jobs") from None
         return [
             translate.export_job(self.connection, audience_id, row) for row in rows if translate.mark(row) == marker
         ]

@@ -359,15 +359,18 @@ class SegmentAdapter(Adapter[SegmentSettings]):
         destination_id, subscription_id = translate.through(self.connection, wanted)
         try:
             subscription = await self._subscription(destination_id, subscription_id)
+            model_id = wanted.segment.model_id or subscription.model_id
+            if not model_id:
+                raise self._no("find_export_jobs")  # It had one.
+            through = (*_ids(destination_id), subscription.id, model_id)
+
+            async def read(cursor: str) -> Page[ExportJob]:
+                return await self._syncs(destination_id, cursor, MAX_COUNT, through=through)
+
+            jobs = await lost.newest(read, lost.created, sent_at_s)
         except NotFound:
-            return []  # Through a subscription that is not there nothing runs, and nothing starts.
-        model_id = wanted.segment.model_id or subscription.model_id or ""
-        through = (*_ids(destination_id), subscription.id, model_id)
-
-        async def read(cursor: str) -> Page[ExportJob]:
-            return await self._syncs(destination_id, cursor, MAX_COUNT, through=through)
-
-        jobs = await lost.newest(read, lost.created, sent_at_s)
+            # What is gone has taken its syncs along: one may have run before.
+            raise self._no("find_export_jobs") from None
         found = [job for job in jobs if lost.is_since(lost.created(job), sent_at_s)]
         if found and translate.is_scheduled(subscription):
             raise self._no("find_export_jobs")  # They look the same as those that the schedule starts.

@@ -67,8 +67,9 @@ async def test_what_has_no_name_and_was_sent_before_is_another(datamart: Datamar
     assert await found(datamart, adapter, NEVER_USED, 301) == []
 
 
-async def test_of_an_import_that_is_not_there_nothing_is_found(datamart: Datamart) -> None:
-    assert await found(datamart, datamart.connect(mark_files=True), "99999") == []
+async def test_of_an_import_that_is_gone_nobody_can_tell(datamart: Datamart) -> None:
+    with pytest.raises(NotSupported):
+        await found(datamart, datamart.connect(mark_files=True), "99999")
 
 
 async def test_without_names_there_is_nothing_to_find_one_by(datamart: Datamart) -> None:

@@ -68,10 +68,10 @@ async def test_what_is_above_a_page_of_old_exports_is_all_that_is_read(meiro: Me
     assert len(meiro.requests()) == 1
 
 
-async def test_of_a_segment_that_is_not_there_nothing_is_found(meiro: Meiro, adapter: MeiroAdapter) -> None:
+async def test_of_a_segment_that_is_gone_nobody_can_tell(meiro: Meiro, adapter: MeiroAdapter) -> None:
     job = wanted(audience_id="999999")
-
-    assert await adapter.find_export_jobs(job, marker=MARKER, sent_at_s=meiro.sandbox.clock.now()) == []
+    with pytest.raises(NotSupported):
+        await adapter.find_export_jobs(job, marker=MARKER, sent_at_s=meiro.sandbox.clock.now())
 
 
 async def test_without_marks_there_is_nothing_to_find_one_by(meiro: Meiro) -> None:

@@ -70,10 +70,16 @@ async def test_a_sync_of_a_schedule_can_not_be_told_from_the_lost_one(
         await found(segment, adapter, wanted(CARTS_IN_ADS))
 
 
-async def test_through_a_subscription_that_is_not_there_nothing_is_found(
-    segment: Segment, adapter: SegmentAdapter
-) -> None:
-    assert await found(segment, adapter, wanted("ExampleSubscription999")) == []
+@pytest.mark.parametrize("gone", ["subscription", "model", "its model"])
+async def test_of_what_is_gone_nobody_can_tell(segment: Segment, adapter: SegmentAdapter, gone: str) -> None:
+    await lose(segment, adapter, CUSTOMERS_IN_ADS)
+    job = wanted("ExampleSubscription999" if gone == "subscription" else CUSTOMERS_IN_ADS)
+    if gone == "model":
+        job.segment.model_id = "ExampleModel999"
+    if gone == "its model":
+        del segment.sandbox.subscriptions[CUSTOMERS_IN_ADS]["modelId"]
+    with pytest.raises(NotSupported):
+        await found(segment, adapter, job)
 
 
 # What is made by name.
