@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 import aiohttp
 
@@ -40,6 +40,7 @@ class Answered(Protocol):
 
 T = TypeVar("T", bound=Answered)
 V = TypeVar("V")
+P = ParamSpec("P")
 Once = Callable[[Mapping[str, str], float], Awaitable[T]]
 """One attempt, given the headers that prove who calls and the seconds that are left."""
 
@@ -105,13 +106,14 @@ class Attempts:
         failed: VendorError | None = None
         attempt, renewed = 0, False
         while True:
-            ready = self._auth.ready()
-            given = await self._in_time(self._auth.headers(), deadline) if ready is None else ready
+            given = self._auth.ready()
+            if given is None:
+                given = await self._credentials(ask, deadline, self._auth.headers)
             attempt += 1
             try:
                 return await self._attempt(once, ask, given, deadline)
             except CredentialsRejected:
-                if renewed or not await self._in_time(self._auth.renew(given), deadline):
+                if renewed or not await self._credentials(ask, deadline, self._auth.renew, given):
                     raise
                 renewed = True
             except (CircuitOpen, NoTurn) as refused:
@@ -203,7 +205,8 @@ class Attempts:
             deadline = min(deadline, call.deadline - ANSWER_MARGIN_S)
         transport.breaker.refuse()
         try:
-            await transport.rates.turn(ask.kind, deadline - clock())
+            with places.turns:
+                await transport.rates.turn(ask.kind, deadline - clock())
         except NoTurn as error:
             error.hurried = True
             raise
@@ -228,10 +231,13 @@ class Attempts:
         error.hurried = took_s >= had_s and had_s < fair_s
         return None if error.hurried else False
 
-    async def _in_time(self, credentials: Awaitable[V], deadline: float) -> V:
+    async def _credentials(
+        self, ask: Ask, deadline: float, get: Callable[P, Awaitable[V]], *args: P.args, **kwargs: P.kwargs
+    ) -> V:
         try:
-            async with asyncio.timeout_at(deadline):
-                return await credentials
+            with ask.places.tokens:
+                async with asyncio.timeout_at(deadline):
+                    return await get(*args, **kwargs)
         except TimeoutError:
             raise self.late("no token in time") from None
 

@@ -283,7 +283,8 @@ class Http:
             call, started = calls.current(), clock()
             call.leave()
             try:
-                shared = await flight.follow(deadline)
+                with ask.places.followers:
+                    shared = await flight.follow(deadline)
             finally:
                 call.vendor_s += clock() - started
                 call.back()

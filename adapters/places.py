@@ -5,6 +5,33 @@ from collections import deque
 
 from adapters.errors import Overloaded
 
+FOLLOWERS = 256
+"""Calls that may wait for what another one reads; they cost the vendor nothing, but memory here."""
+
+
+class Bound:
+    """Those that do something, within `with`: so many, and one more is refused."""
+
+    __slots__ = ("_doing", "free")
+
+    def __init__(self, size: int, doing: str) -> None:
+        self.free = size
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        """Begin.
+
+        Raises:
+            Overloaded: Too many do already.
+        """
+        if self.free <= 0:
+            raise Overloaded(f"too many calls to this connection {self._doing}")
+        self.free -= 1
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self.free += 1
+
 
 class Places:
     """So many places; whoever waits gets the next one that is given back, in turn.
@@ -12,10 +39,16 @@ class Places:
     Take one by counting `free` down, where there is one; by `wait` otherwise. Nobody waits while one is free.
     """
 
-    __slots__ = ("_queue", "_waiting", "free")
+    __slots__ = ("_queue", "_waiting", "followers", "free", "tokens", "turns")
 
     def __init__(self, size: int, queue: int) -> None:
         self.free = size
+        self.tokens = Bound(size + queue, "wait for a token")
+        """Those that wait for one before: as many as could be under way and in line with it."""
+        self.turns = Bound(size + queue, "wait for the vendor's limits")
+        """Apart, since the login that others wait for may wait here itself."""
+        self.followers = Bound(FOLLOWERS, "wait for what others read")
+        """Those that need no place: another call reads what they want."""
         self._queue = queue
         self._waiting: deque[asyncio.Future[bool]] = deque()
 

@@ -10,8 +10,9 @@ from aiohttp import web
 from adapters import calls
 from adapters.auth import FixedAuth
 from adapters.calls import Call
-from adapters.errors import CredentialsRejected, NotFound, RateLimited, TimedOut, Unavailable, VendorError
+from adapters.errors import CredentialsRejected, NotFound, Overloaded, RateLimited, TimedOut, Unavailable, VendorError
 from adapters.http import Answer, Http
+from adapters.places import FOLLOWERS
 from adapters.policy import Policy
 from adapters.retry import Retry
 from tests.adapters.conftest import Dial, Serve
@@ -73,6 +74,18 @@ async def test_the_same_read_by_many_is_one_call_that_counts_for_who_made_it(
     assert {one.body for one, _ in read_by} == {b"{}"}
     assert sorted(call.vendor_calls for _, call in read_by) == [0] * 63 + [1]
     assert all(call.vendor_s > 0 for _, call in read_by)
+
+
+async def test_so_many_may_share_a_read_and_the_next_is_refused(serve: Serve, dial: Dial, gate: Gate) -> None:
+    line = dial((await serve(gate)).url, policy=Policy(concurrency=1, queue=0))
+    reading = [begin(line.http) for _ in range(1 + FOLLOWERS)]
+    await gate.holds(1)
+    with pytest.raises(Overloaded):
+        await begin(line.http)
+    await leave(reading.pop())
+    reading.append(begin(line.http))
+    gate.open()
+    assert {one.status for one in await asyncio.gather(*reading)} == {200}
 
 
 async def test_what_is_over_is_read_anew(serve: Serve, dial: Dial) -> None:

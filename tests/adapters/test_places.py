@@ -10,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import calls
+from adapters.auth import Token, TokenAuth
 from adapters.body import File
 from adapters.calls import Call
 from adapters.errors import NotFound, Overloaded, ProtocolViolation, TimedOut, Unavailable
-from adapters.http import UPLOAD_BYTES
+from adapters.http import UPLOAD_BYTES, Http
 from adapters.places import Places
 from adapters.policy import Policy
+from adapters.rates import READS, WRITES, Rate
 from adapters.retry import Retry
+from adapters.secrets import Secret
 from adapters.transport import Timeouts
-from tests.adapters.conftest import Dial, Serve
-from tests.adapters.loopback import Gate, Line, answer, answers, send, settle, silence
+from tests.adapters.conftest import NOW_S, Dial, Serve
+from tests.adapters.loopback import Gate, Line, answer, answers, read_fault, send, settle, silence
 
 LONG_S = 1000.0
 
@@ -231,6 +234,87 @@ async def test_the_wait_for_a_place_is_part_of_the_calls_time(serve: Serve, dial
         await line.http.send("GET", "y", retry=Retry.READ)
     assert clock() - begun < 0.6
     await stop(first)
+
+
+async def test_calls_that_wait_for_a_token_are_as_many_as_could_go_with_it(serve: Serve, dial: Dial) -> None:
+    login, gate = asyncio.Event(), Gate()
+    url = (await serve(gate)).url
+
+    async def log_in(_: Token | None) -> Token:
+        await login.wait()
+        return Token(Secret("token"), NOW_S + LONG_S)
+
+    auth = TokenAuth(log_in, lambda _: {}, now=lambda: NOW_S)
+    line = dial(url, auth=auth, policy=Policy(concurrency=2, queue=3))
+    waiting = reads(line, 5)
+    await settle()
+    with calls.serving(Call()) as call, pytest.raises(Overloaded):
+        await send(line.http, Retry.ONCE)
+    assert (call.vendor_calls, call.written) == (0, False)
+    await stop(waiting[:1])
+    waiting += reads(line, 1, "late")
+    login.set()
+    await gate.holds(2)
+    gate.open()
+    assert [one.status for one in await end(waiting[1:])] == [200] * 5
+
+
+async def test_calls_that_are_refused_together_and_wait_for_the_same_new_token_are_bounded_too(
+    serve: Serve, dial: Dial
+) -> None:
+    login, logged_in = asyncio.Event(), 0
+
+    async def log_in(_: Token | None) -> Token:
+        nonlocal logged_in
+        logged_in += 1
+        if logged_in > 1:
+            await login.wait()
+        return Token(Secret("token"), NOW_S + LONG_S)
+
+    vendor = await serve(answers(*[answer(status=401)] * 3, answer({})))
+    line = dial(
+        vendor.url, auth=TokenAuth(log_in, lambda _: {}, now=lambda: NOW_S), policy=Policy(concurrency=2, queue=0)
+    )
+    waiting = reads(line, 2)
+    async with asyncio.timeout(10):
+        while logged_in < 2 or line.transport.places.free < 2:
+            await settle()
+    with pytest.raises(Overloaded):
+        await send(line.http, Retry.IDEMPOTENT)
+    login.set()
+    assert [one.status for one in await end(waiting)] == [200] * 2
+
+
+async def test_a_login_goes_though_as_many_wait_for_it_as_may(serve: Serve, dial: Dial) -> None:
+    vendor = await serve(answers(answer({})))
+    line = dial(vendor.url, policy=Policy(concurrency=2, queue=0))
+    line.transport.rates.declare({WRITES: Rate(9, 60)})
+
+    async def log_in(_: Token | None) -> Token:
+        await send(line.http, Retry.ONCE)
+        return Token(Secret("token"), NOW_S + LONG_S)
+
+    auth = TokenAuth(log_in, lambda _: {}, now=lambda: NOW_S)
+    other = Http(line.transport, vendor.url, auth=auth, read_fault=read_fault)
+    both = start(other.send("GET", f"x{number}", retry=Retry.READ) for number in range(2))
+    assert [one.status for one in await end(both)] == [200] * 2
+
+
+async def test_calls_that_wait_for_the_vendors_limits_are_bounded_as_those_that_could_go(
+    serve: Serve, dial: Dial
+) -> None:
+    async def forever(_: float) -> None:
+        await asyncio.Event().wait()
+
+    vendor = await serve(answers(answer({})))
+    line = dial(vendor.url, policy=Policy(concurrency=2, queue=3), sleep=forever, clock=lambda: 0.0)
+    line.transport.rates.succeeded(READS, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9"}, NOW_S)
+    waiting = reads(line, 5)
+    await settle()
+    with pytest.raises(Overloaded):
+        await send(line.http, Retry.READ)
+    assert (await send(line.http, Retry.ONCE)).status == 200
+    await stop(waiting)
 
 
 async def test_a_place_is_free_while_a_call_waits_for_its_next_attempt(serve: Serve, dial: Dial) -> None:
