@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -184,7 +185,9 @@ class _Lane:
 
     def give_back(self, turn: float) -> None:
         """Take back a promise, or a turn that came to nothing."""
-        self._turns.remove(turn)
+        # On a late loop another call may come first, to which this turn is over and counts no more.
+        with suppress(ValueError):
+            self._turns.remove(turn)
 
     def refusal(self, wait_s: float) -> NoTurn:
         """Return the error for a call that can't wait so long."""

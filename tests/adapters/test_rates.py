@@ -73,6 +73,25 @@ def taken(turns: Rates, kind: str = READS, headers: Mapping[str, str] | None = N
     turns.succeeded(kind, headers or {}, NOW_S)
 
 
+def test_a_turn_that_a_newcomer_has_let_pass_is_no_loss() -> None:
+    clock = Clock()
+    turns = rates(clock)
+    turns.refused(READS, 5.0)
+    first, *others = calls = [Waiting(turns) for _ in range(3)]
+    assert not any(call.through() for call in calls)
+    clock.now += 5.0
+    assert first.through()
+    turns.refused(READS, 3.0)
+    # The loop is late: a newcomer comes before the second wakes, whose turn is over, and the vendor wants quiet again.
+    clock.now += 2.0
+    others.append(Waiting(turns))
+    assert [call.through() for call in reversed(others)] == [False] * 3
+    for _ in range(3):
+        clock.now += 9.0
+        others = [call for call in others if not call.through()]
+    assert not others
+
+
 # --- Limits ----------------------------------------------------------------------------------------------------------
 
 
