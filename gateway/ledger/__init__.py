@@ -1,6 +1,7 @@
 """What makes a mutating call happen once: its request_id, and what became of it, kept longer than the process lives."""
 
 import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -43,6 +44,11 @@ class Asked(Generic[T]):
     """What it asks for, as far as it is kept to look for it where the answer is lost. None: it may be made again."""
     place: int = 0
     """Which of several calls under one request id; of a file of members, the index of its first."""
+
+    @property
+    def sealed(self) -> bytes:
+        """The fingerprint under the request id, which is not kept: who reads the store can't tell members by trying."""
+        return hmac.digest(self.key.request_id.encode(), self.fingerprint, "sha256") if self.key.request_id else b""
 
 
 class Outcome(NamedTuple, Generic[T]):

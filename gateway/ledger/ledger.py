@@ -152,7 +152,7 @@ class Ledger:
 
     async def _before(self, asked: Asked[T], row: Row) -> Outcome[T] | None:
         """Return what the call came to that has the request id already; None where it died and left nothing."""
-        if row.fingerprint != asked.fingerprint:
+        if row.fingerprint != asked.sealed:
             raise reused()
         row = await self._ended(row)
         if row.phase == RESERVED:
@@ -245,10 +245,10 @@ class Ledger:
             caller=asked.key.caller,
             method=asked.key.method,
             parent=asked.key.parent,
-            request_id=asked.key.request_id or None,
+            request_id=None,
             scope=asked.key.scope,
             place=asked.place,
-            fingerprint=asked.fingerprint,
+            fingerprint=asked.sealed,
             connection=asked.connection,
             kind=asked.kind.DESCRIPTOR.name if asked.wanted is not None else "",
             phase=RESERVED,

@@ -13,10 +13,12 @@ CALLS = Table(
     Column("caller", Text, nullable=False),
     Column("method", Text, nullable=False),
     Column("parent", Text, nullable=False),
+    # Empty in what is entered now: `fingerprint` is made with it, and could be guessed at by whoever has both.
     Column("request_id", Text),
     # Of the four above, which together may be longer than an index takes; null where there is no request id.
     Column("scope", LargeBinary(32)),
     Column("place", BigInteger, nullable=False),
+    # Of what was asked for, under the request id: what is asked for may be one member.
     Column("fingerprint", LargeBinary(32), nullable=False),
     Column("connection", Text, nullable=False),
     Column("kind", Text, nullable=False),

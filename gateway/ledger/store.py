@@ -34,6 +34,7 @@ class Row(NamedTuple):
     method: str
     parent: str
     request_id: str | None
+    """None: `fingerprint` is made with it."""
     scope: bytes | None
     place: int
     fingerprint: bytes

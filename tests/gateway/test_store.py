@@ -29,7 +29,7 @@ from gateway.ledger.statements import UNKNOWN
 from gateway.ledger.store import Row, Store
 from gateway.ledger.upkeep import DAY_S, Upkeep
 from tests.gateway.stores import KINDS, address
-from tests.gateway.test_ledger import JOB, T0, Clock, acting, asked, rows, write
+from tests.gateway.test_ledger import ID, JOB, T0, Clock, acting, asked, rows, write
 
 OTHER_ID = "6a44a6e2-8e4b-4a52-8d57-93b4e1b6d8a3"
 
@@ -445,6 +445,19 @@ def test_nothing_is_kept_of_a_destination_that_could_be_a_secret() -> None:
     assert CANARY not in str(bare)
     assert (bare.display_name, bare.segment.source_id) == ("x", "s1")
     assert CANARY in str(wanted)
+
+
+async def test_what_was_asked_for_can_not_be_guessed_from_what_is_kept(url: URL) -> None:
+    """A file of members may be of one, whom a digest of the request alone would tell to whoever tries all they know."""
+    ledger = Ledger(Store(url))
+    act, _ = acting(JOB, ExportJob(name="connections/c/exportJobs/2"))
+    await ledger.once(asked(), act)
+    await ledger.once(asked(OTHER_ID), act)
+    (one,), (other,) = [await ledger.store.places(asked(id_).key.scope or b"") for id_ in (ID, OTHER_ID)]
+    await ledger.close()
+
+    assert len({one.fingerprint, other.fingerprint, asked().fingerprint}) == 3
+    assert ID not in str(one)
 
 
 async def test_nothing_that_a_vendor_says_is_in_the_file(tmp_path: Path) -> None:
