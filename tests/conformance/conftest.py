@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import grpc
 import msgspec
 import pytest
+from aiohttp.abc import AbstractResolver
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
@@ -18,11 +20,15 @@ from adapters.base import Adapter
 from adapters.sandbox import Sandbox
 from adapters.transport import Timeouts, Transport
 from gateway.connections import Connection, Connections
-from gateway.sandbox import Running, settings, simulated, urls
+from gateway.sandbox import Running, settings, simulated
 from gateway.server import build
 
 from .client import Stubs, stubs
 from .results import Results, label
+
+IMPATIENT = Timeouts(operation_s=1.2, attempt_s=0.5, connect_s=0.3, idle_s=1.0)
+NEVER_S = 600
+"""How long a vendor takes that does not answer."""
 
 
 class Time:
@@ -77,6 +83,16 @@ class Vendor:
     def job(self, job_id: str) -> str:
         return f"{self.connection}/exportJobs/{job_id}"
 
+    @contextmanager
+    def impatience(self) -> Iterator[None]:
+        """Let calls to the vendor end soon that are not answered."""
+        transport, patient = self.opened.transport, self.opened.transport.timeouts
+        transport.timeouts = IMPATIENT
+        try:
+            yield
+        finally:
+            transport.timeouts = patient
+
     def message(self, key: str, into: Message) -> Any:
         """Return the suite's message *key* as a protobuf message."""
         return ParseDict(self[key], into)
@@ -129,15 +145,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def vendor(request: pytest.FixtureRequest, simulators: Running) -> AsyncIterator[Vendor]:
     """Start from nothing: no token, no breaker, no pace and no answer is left of the test before."""
     id_ = request.param
-    simulator, _ = simulators[id_]
+    simulator, base_url = simulators[id_]
     simulator.reset()
     simulator.set_switches(**simulator.suite.get("switches", {}))
-    configured = settings("127.0.0.1:0", {id_: simulators[id_]})
+    async with reached(id_, simulator, base_url) as tested:
+        yield tested
+    request.node.user_properties.append(("verbs", sorted(tested.asked)))
+    simulator.reset()
+
+
+@asynccontextmanager
+async def reached(
+    id_: str, simulator: Sandbox, base_url: str, *, resolver: AbstractResolver | None = None
+) -> AsyncIterator[Vendor]:
+    """Serve a gateway that looks for the vendor at *base_url*, wherever the simulator is."""
+    configured = settings("127.0.0.1:0", {id_: (simulator, base_url)})
     (entry,) = configured.connections
     passing = Time()
     transport = Transport(
         entry.vendor,
         entry.id,
+        resolver=resolver,
         timeouts=Timeouts(**msgspec.structs.asdict(entry.timeouts)),
         policy=entry.policy,
         rates=entry.rates,
@@ -151,17 +179,14 @@ async def vendor(request: pytest.FixtureRequest, simulators: Running) -> AsyncIt
     gateway = build(configured, connections)
     address = await gateway.start()
     async with grpc.aio.insecure_channel(address) as channel:
-        tested = Vendor(
+        yield Vendor(
             id=id_,
             adapter=registry.adapters()[id_],
             simulator=simulator,
-            base_url=urls(simulators)[id_],
+            base_url=base_url,
             stubs=stubs(channel),
             opened=adapter,
             waits_s=passing.waits_s,
         )
-        yield tested
-    request.node.user_properties.append(("verbs", sorted(tested.asked)))
     await gateway.stop()
     await transport.close()
-    simulator.reset()

@@ -1,6 +1,7 @@
 """What every vendor's bad days come to: the contract's code and reason, in time, and the next call works."""
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from audiencegateway.v1 import export_jobs_pb2
 
 from . import calls
 from .client import refused
-from .conftest import Vendor
+from .conftest import NEVER_S, Vendor
 
 C = grpc.StatusCode
 FOR_EVER = 0
@@ -24,14 +25,19 @@ READS: dict[str, tuple[dict[str, Any], grpc.StatusCode, str]] = {
     "404": ({"status": 404}, C.NOT_FOUND, "DESTINATION_NOT_FOUND"),
     "408": ({"status": 408}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
     "410": ({"status": 410}, C.NOT_FOUND, "DESTINATION_NOT_FOUND"),
+    "412": ({"status": 412}, C.ABORTED, "ETAG_MISMATCH"),
+    "413": ({"status": 413}, C.INVALID_ARGUMENT, "LIMIT_EXCEEDED"),
     "422": ({"status": 422}, C.INVALID_ARGUMENT, "REJECTED_BY_VENDOR"),
+    "425": ({"status": 425}, C.RESOURCE_EXHAUSTED, "VENDOR_RATE_LIMITED"),
     "429": ({"status": 429}, C.RESOURCE_EXHAUSTED, "VENDOR_RATE_LIMITED"),
     "500": ({"status": 500}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
+    "501": ({"status": 501}, C.INVALID_ARGUMENT, "REJECTED_BY_VENDOR"),
     "502": ({"status": 502}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
     "503": ({"status": 503}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
     "504": ({"status": 504}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
     "a reset": ({"drop": "before"}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
     "a body that breaks off": ({"drop": "truncate"}, C.UNAVAILABLE, "VENDOR_UNAVAILABLE"),
+    "no answer in time": ({"delay_s": NEVER_S}, C.DEADLINE_EXCEEDED, "VENDOR_TIMEOUT"),
     "HTML with 200": (
         {"body": "<html>hello</html>", "headers": {"Content-Type": "text/html"}},
         C.INTERNAL,
@@ -41,6 +47,10 @@ READS: dict[str, tuple[dict[str, Any], grpc.StatusCode, str]] = {
     "another JSON": ({"body": "[1, 2]"}, C.INTERNAL, "VENDOR_PROTOCOL"),
     "a redirect": ({"status": 302, "headers": {"Location": "/elsewhere"}}, C.INTERNAL, "VENDOR_PROTOCOL"),
 }
+
+
+def _patience(vendor: Vendor, fault: dict[str, Any]) -> AbstractContextManager[None]:
+    return vendor.impatience() if "delay_s" in fault else nullcontext()
 
 
 def _get(vendor: Vendor) -> pb.GetDestinationRequest:
@@ -54,7 +64,8 @@ async def test_a_read_ends_with_its_code_and_the_next_one_works(vendor: Vendor, 
     await vendor.stubs.destinations.GetDestination(_get(vendor))
     (read,) = vendor.requests("GET")
     vendor.simulator.fault(method="GET", path=read["path"], count=FOR_EVER, **fault)
-    answer = await refused(vendor.stubs.destinations.GetDestination(_get(vendor), timeout=10))
+    with _patience(vendor, fault):
+        answer = await refused(vendor.stubs.destinations.GetDestination(_get(vendor), timeout=10))
     vendor.simulator.faults.clear()
     # As if the time had passed for which the vendor is left alone after such an answer.
     vendor.opened.transport.reset()
@@ -72,7 +83,7 @@ async def test_a_read_ends_with_its_code_and_the_next_one_works(vendor: Vendor, 
     [
         (rpc, weather)
         for rpc in calls.READS
-        for weather in ("401", "403", "429", "503", "a reset", "HTML with 200")
+        for weather in ("401", "403", "425", "429", "503", "a reset", "no answer in time", "HTML with 200")
         # A file may well be HTML.
         if not (rpc.startswith(calls.STREAMED) and weather == "HTML with 200")
     ],
@@ -85,7 +96,8 @@ async def test_every_read_ends_with_its_code(vendor: Vendor, rpc: str, weather: 
     # What is read last is what is asked for; what comes before may only say where it is.
     *_, read = vendor.requests("GET", "POST")
     vendor.simulator.fault(method=read["method"], path=read["path"], count=FOR_EVER, **fault)
-    answer = await refused(calls.call(vendor, rpc, request, timeout=10))
+    with _patience(vendor, fault):
+        answer = await refused(calls.call(vendor, rpc, request, timeout=10))
 
     assert (answer.code, answer.reason) == (code, reason)
 
