@@ -151,6 +151,8 @@ class LedgerSettings(msgspec.Struct, kw_only=True, frozen=True):
     """How often what lost writes came to is looked for, and what other replicas did is learned."""
     listing_lag_s: Seconds | None = None
     """How long a vendor's lists may take to show what it accepted; unless set, what its adapter says."""
+    max_write_s: SomeSeconds = 60.0
+    """How long a write may go on, whether or not its caller has left; a file of members, ten times as long."""
     lease_s: SomeSeconds = 30.0
     """A process that gave no sign of life for so long is dead, and others may go on with what it had begun."""
     timeout_s: SomeSeconds = 5.0

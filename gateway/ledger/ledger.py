@@ -28,7 +28,7 @@ from adapters.errors import (
 )
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from audiencegateway.v1.members_pb2 import UploadedFile
-from gateway.ledger import MAX_WRITE_S, Asked, Key, Outcome, kept, lost
+from gateway.ledger import FILE_FACTOR, Asked, Key, Outcome, kept, lost
 from gateway.ledger.known import Known
 from gateway.ledger.statements import ACCEPTED, REJECTED, RESERVED, SENDING, UNKNOWN
 from gateway.ledger.store import AlreadyAdopted, Row, Store
@@ -65,12 +65,12 @@ class Ledger:
         """Ids of the rows that this ledger lives for."""
         self._beating: asyncio.Task[None] | None = None
 
-    async def once(self, asked: Asked[T], act: Act[T], *, max_write_s: float = MAX_WRITE_S) -> Outcome[T]:
+    async def once(self, asked: Asked[T], act: Act[T]) -> Outcome[T]:
         """Return what *act* returns, or what it returned when the same call came before.
 
         *act* gets a marker for the vendor to keep, unique to this call. Once it has handed a write to the vendor it is
-        not cut off when the caller goes away: it ends by itself, *max_write_s* later at most, and its result waits for
-        the caller's next try.
+        not cut off when the caller goes away: it ends by itself, the store's `max_write_s` later at most, and its
+        result waits for the caller's next try.
 
         Raises:
             InvalidRequest: REQUEST_ID_REUSED, where the id came with another request before.
@@ -80,7 +80,8 @@ class Ledger:
             ApiError: As *act* does; what the vendor certainly refused is raised again for the same id.
         """
         outer = calls.current()
-        ends_at = asyncio.get_running_loop().time() + max_write_s
+        write_s = self.store.max_write_s * (FILE_FACTOR if asked.kind is UploadedFile else 1.0)
+        ends_at = asyncio.get_running_loop().time() + write_s
         inner = calls.Call(outer.deadline, write_deadline=ends_at, outer=outer)
         context = contextvars.copy_context()
         context.run(calls.CURRENT.set, inner)

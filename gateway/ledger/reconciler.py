@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from adapters import calls, names
@@ -51,13 +51,34 @@ class Reconciler:
             StoreUnavailable: The rest is looked for later, by whoever comes first.
         """
         await self._store.bury()
-        for row_id in await self._store.due(AT_ONCE):
+        due: dict[str, list[str]] = {}
+        for row_id, connection in await self._store.due(AT_ONCE):
+            due.setdefault(connection, []).append(row_id)
+        looks = await asyncio.gather(*map(self._look_at, due.values()), return_exceptions=True)
+        for failed in filter(None, looks):
+            raise failed
+
+    async def _look_at(self, row_ids: Iterable[str]) -> None:
+        """Look for calls of one connection, one after the other, until it does not answer: the others come later."""
+        answers: bool | BaseException = True
+        for row_id in row_ids:
             until = self._store.now() + LOOK_S + MARGIN_S
             row = await self._store.claim(row_id, self._ledger.owner, until)
-            if row is not None:
-                await self._look_for(row)
+            if row is None:
+                continue
+            if not answers:
+                await self._later(row, self._every_s, row.looks)
+                continue
+            (answers,) = await asyncio.gather(self._look_for(row), return_exceptions=True)
+            if isinstance(answers, StoreUnavailable):
+                raise answers
+            if isinstance(answers, BaseException):
+                # A mistake of ours, about this call: the others are looked for all the same.
+                LOG.error("call %s could not be looked for", row.id, exc_info=answers)
+                await self._later(row, self._every_s, row.looks)
 
-    async def _look_for(self, row: Row) -> None:
+    async def _look_for(self, row: Row) -> bool:
+        """Look for a call; return whether its vendor answered."""
         now, looks = self._store.now(), row.looks
         try:
             adapter = self._adapter_of(row.connection)
@@ -67,11 +88,11 @@ class Reconciler:
             raise
         except NotSupported:
             await self._later(row, MAX_WAIT_S, looks)
-            return
+            return True
         except (ApiError, TimeoutError) as error:
             LOG.info("call %s could not be looked for: %s", row.id, getattr(error, "reason", "no answer in time"))
             await self._later(row, self._every_s, looks)
-            return
+            return False
         looks += 1
         if len(found) > 1:
             LOG.warning("call %s may have come to any of %d: ResolveExportJob says which", row.id, len(found))
@@ -82,6 +103,7 @@ class Reconciler:
             await self._later(row, self._every_s, looks)
         elif await settling.give_up(self._store, self._ledger.known, row):
             LOG.warning("call %s was never submitted: nothing of it is at the vendor", row.id)
+        return True
 
     async def _adopt(self, row: Row, found: Found, looks: int) -> None:
         try:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     delete,
     or_,
     select,
@@ -21,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
+from gateway.ledger import FILE_FACTOR
 from gateway.ledger.schema import CALLS, LEASES
 
 JOBS = ("ExportJob", "UploadedFile")
@@ -136,9 +138,21 @@ LOST_JOBS = (
     .limit(LIMIT)
 )
 
-BURY = update(CALLS).where(C.phase == SENDING, C.lease_until < NOW, _OPEN).values(_LOST)
+_WRITE_S = _given("write_s", Double())
+_OVER_AT = C.sent_at + case((C.kind == "UploadedFile", FILE_FACTOR * _WRITE_S), else_=_WRITE_S)
+BURY = (
+    update(CALLS)
+    .where(C.phase == SENDING, C.lease_until < NOW, _OPEN)
+    # An owner that lacks nothing but the store may still be sending.
+    .values({**_LOST, "unknown_at": case((_OVER_AT > NOW, _OVER_AT), else_=NOW)})
+)
 BURY_ONE = BURY.where(C.id == ID)
-DUE = select(C.id).where(C.phase == UNKNOWN, _OPEN, C.next_look_at <= NOW, _DEAD).order_by(C.next_look_at).limit(LIMIT)
+DUE = (
+    select(C.id, C.connection)
+    .where(C.phase == UNKNOWN, _OPEN, C.next_look_at <= NOW, _DEAD)
+    .order_by(C.next_look_at)
+    .limit(LIMIT)
+)
 CLAIM = (
     update(CALLS)
     .where(C.id == ID, C.phase == UNKNOWN, _OPEN, C.next_look_at <= NOW, _DEAD)

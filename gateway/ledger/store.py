@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.errors import StoreUnavailable
+from gateway.ledger import MAX_WRITE_S
 from gateway.ledger import statements as sql
 from gateway.ledger.engine import MEMORY, engine, failures
 from gateway.ledger.migrating import migrate
@@ -55,7 +56,7 @@ class Row(NamedTuple):
     created_at: float = 0.0
     sent_at: float | None = None
     unknown_at: float | None = None
-    """When its answer was lost; stays."""
+    """When its answer was lost, or will be if its owner lives on; stays."""
     settled_at: float | None = None
 
     @property
@@ -81,10 +82,16 @@ class Store:
     """
 
     def __init__(
-        self, url: URL = MEMORY, *, timeout_s: float = TIMEOUT_S, now: Callable[[], float] = time.time
+        self,
+        url: URL = MEMORY,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        max_write_s: float = MAX_WRITE_S,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.url = url
         self.now = now
+        self.max_write_s = max_write_s
         self._timeout_s = timeout_s
         self._reserve, self._lease = sql.entering(url.get_backend_name())
         self._engine: AsyncEngine | None = None
@@ -199,14 +206,13 @@ class Store:
 
     async def bury(self, row_id: str | None = None) -> int:
         """Note that answers are lost whose owners died after the announcement; return how many."""
-        return await self._run(
-            sql.BURY if row_id is None else sql.BURY_ONE, {"b_now": self.now(), "b_id": row_id or ""}
-        )
+        values = {"b_now": self.now(), "b_id": row_id or "", "b_write_s": self.max_write_s}
+        return await self._run(sql.BURY if row_id is None else sql.BURY_ONE, values)
 
-    async def due(self, limit: int) -> list[str]:
-        """Return ids of calls to look for."""
+    async def due(self, limit: int) -> list[tuple[str, str]]:
+        """Return ids of calls to look for, each with its connection."""
         found = await self._run_rows(sql.DUE, {"b_now": self.now(), "b_limit": limit})
-        return [row["id"] for row in found]
+        return [(row["id"], row["connection"]) for row in found]
 
     async def claim(self, row_id: str, owner: str, until: float) -> Row | None:
         """Return a call to look for, as one that nobody else looks for meanwhile; None: somebody does, or did."""

@@ -30,9 +30,6 @@ from gateway.uploads import Send, Spool, Upload
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-MAX_SEND_S = 600.0
-"""How long a file may take that is being sent when its caller leaves."""
-
 
 class AudienceMemberService(AudienceMemberServiceServicer):
     """Checks members, gathers them into files, and hands each complete file to the vendor."""
@@ -113,7 +110,7 @@ class AudienceMemberService(AudienceMemberServiceServicer):
                 wanted=UploadedFile(export_job=ExportJob(destination=key.parent), **place),
             )
             try:
-                return (await self._desk.ledger.once(asked, act, max_write_s=MAX_SEND_S)).result
+                return (await self._desk.ledger.once(asked, act)).result
             finally:
                 spool.file.close()
 

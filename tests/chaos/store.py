@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # it publishes no types
 from sqlalchemy.engine import make_url
 
-LEDGER = {"lease_s": 0.6, "reconcile_every_s": 0.2, "listing_lag_s": 1.0}
+LEDGER = {"lease_s": 0.6, "reconcile_every_s": 0.2, "listing_lag_s": 1.0, "max_write_s": 3.0}
 """Short, so that a run takes minutes; simulators list at once what they accepted."""
 QUERY = "SELECT phase, request_id FROM calls"
 ENVIRON = "CHAOS_STORE"

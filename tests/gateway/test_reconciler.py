@@ -1,5 +1,6 @@
 """What becomes of a call whose answer was lost: found, given up, or left to a person."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -329,3 +330,68 @@ async def test_an_answer_that_comes_late_changes_nothing_that_is_settled(world: 
 
     assert (late, refusal) == (False, False)
     assert await world.row() == before
+
+
+@pytest.mark.parametrize(("call", "write_s"), [(asked, 60.0), (file, 600.0)])
+async def test_what_its_owner_may_still_be_sending_is_not_given_up(world: World, call: Any, write_s: float) -> None:
+    async def act(_: str) -> Any:
+        await write(calls.current())
+        world.clock.now_s += 31  # nothing can be recorded for so long, by this process alone
+        looked = 0
+        while world.clock.now_s < T0 + write_s + world.vendor.listing_lag_s:
+            await world.look(every_s=10)
+            looked += 1
+        row: Row | None = await world.row(call())
+        assert row is not None
+        phases.append(row.phase)
+        assert looked > 5
+        await world.look(every_s=10)
+        row = await world.ledger.store.find(row.id)
+        phases.append(row.phase if row else "")
+        raise errors.OutcomeUnknown("lost")
+
+    phases: list[str] = []
+    await world.ledger.once(call(), act)
+
+    assert phases == [UNKNOWN, REJECTED]
+
+
+async def test_a_mistake_about_one_call_keeps_no_other_from_being_found(world: World) -> None:
+    odd, good = await world.lose(), await world.lose(file())
+    find = world.vendor.find_export_jobs
+
+    async def choosy(wanted: ExportJob, *, marker: str, sent_at_s: float) -> list[ExportJob]:
+        if marker == odd.marker:
+            raise KeyError("id")
+        return await find(wanted, marker=marker, sent_at_s=sent_at_s)
+
+    world.vendor.find_export_jobs = choosy  # type: ignore[method-assign]  # one row of the vendor's is odd
+    world.vendor.has = [ExportJob(name=FOUND)]
+    await world.look(2)
+    rows = [await world.ledger.store.find(row.id) for row in (odd, good)]
+
+    assert [row.phase for row in rows if row] == [UNKNOWN, ACCEPTED]
+
+
+async def test_a_vendor_that_is_silent_holds_up_its_own_calls_alone(world: World) -> None:
+    silent, answering, released = Vendor(), Vendor(), asyncio.Event()
+    adapters: dict[str, Any] = {"silent": silent, "c": answering}
+    answering.has = [ExportJob(name=FOUND)]
+
+    async def wait(wanted: ExportJob, *, marker: str, sent_at_s: float) -> list[ExportJob]:
+        silent.looks.append((marker,))
+        await released.wait()
+        raise errors.TimedOut("silent")
+
+    silent.find_export_jobs = wait  # type: ignore[method-assign]  # it answers nothing
+    for number in range(3):
+        await world.lose(asked(str(number), connection="silent"))
+    await world.lose()
+    looking = asyncio.ensure_future(Reconciler(world.ledger, adapters.__getitem__).look())
+    while (await world.row()).phase != ACCEPTED:
+        assert not looking.done()
+    released.set()
+    await looking
+
+    assert len(silent.looks) == 1
+    assert await world.ledger.store.due(50) == []
