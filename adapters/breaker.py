@@ -19,7 +19,13 @@ class Breaker:
     """Counts how attempts end; once too many fail, none is made for a while, then one at a time, until one succeeds."""
 
     def __init__(
-        self, connection: str, policy: Policy, *, clock: Callable[[], float], now: Callable[[], float]
+        self,
+        connection: str,
+        policy: Policy,
+        *,
+        attempt_s: float,
+        clock: Callable[[], float],
+        now: Callable[[], float],
     ) -> None:
         self.open = False
         """True from the failure that was too many until a call succeeds that was let through."""
@@ -29,11 +35,13 @@ class Breaker:
         """Called whenever `open` has changed."""
         self._connection = connection
         self._policy = policy
+        self._attempt_s = attempt_s
         self._clock = clock
         self._now = now
         self._open_s = policy.breaker_open_s
         self._probe_at = 0.0
-        self._probing = False
+        self._probe_ends_at = 0.0
+        """Until then the one call that was let through is waited for; an upload may take hours."""
         self._in_a_row = 0
         self._calls = 0
         self._failures = 0
@@ -47,8 +55,11 @@ class Breaker:
         Raises:
             CircuitOpen: With the time until one is.
         """
-        wait_s = PROBE_S if self._probing else self._probe_at - self._clock()
-        if self.open and (self._probing or wait_s > 0):
+        if not self.open:
+            return
+        now = self._clock()
+        wait_s = PROBE_S if now < self._probe_ends_at else self._probe_at - now
+        if wait_s > 0:
             message = f"the vendor failed too often: no call of connection {self._connection} is sent for a while"
             raise CircuitOpen(message, retry_after_s=wait_s)
 
@@ -59,12 +70,13 @@ class Breaker:
             CircuitOpen: It is not.
         """
         self.refuse()
-        self._probing = self.open
-        return self._probing
+        if self.open:
+            self._probe_ends_at = self._clock() + self._attempt_s
+        return self.open
 
     def note(self, *, succeeded: bool | None, probe: bool) -> None:
         """Learn how an attempt ended; None: nobody can tell."""
-        if probe:
+        if probe and self.open:
             self._probed(succeeded=succeeded)
         elif succeeded is not None and not self.open:
             self._count(succeeded=succeeded)
@@ -72,7 +84,7 @@ class Breaker:
     def reset(self) -> None:
         """Close, and forget what was."""
         was_open, self.open = self.open, False
-        self._probing = False
+        self._probe_ends_at = 0.0
         self._open_s = self._policy.breaker_open_s
         self._in_a_row = self._calls = self._failures = 0
         self._slices.clear()
@@ -110,7 +122,7 @@ class Breaker:
             LOG.warning("connection %s is suspended: %d of %d attempts failed", self._connection, failures, calls)
 
     def _probed(self, *, succeeded: bool | None) -> None:
-        self._probing = False
+        self._probe_ends_at = 0.0
         if succeeded:
             self.reset()
             LOG.warning("connection %s is no longer suspended", self._connection)

@@ -71,7 +71,7 @@ class Transport:
         """Those of pollers."""
         self.downloads = Places(self.policy.download_concurrency, self.policy.queue)
         """Those of downloads, which last as long as their readers like."""
-        self.breaker = Breaker(connection, self.policy, clock=clock, now=now)
+        self.breaker = Breaker(connection, self.policy, attempt_s=self.timeouts.attempt_s, clock=clock, now=now)
         self.budget = Budget(self.policy)
         self.rates = Rates(
             rates, max_quiet_s=self.policy.retry_after_max_s, clock=clock, sleep=sleep, shared=shared_rates

@@ -47,7 +47,7 @@ def time() -> Time:
 
 
 def breaker(time: Time, policy: Policy | None = None) -> Breaker:
-    return Breaker("main", policy or Policy(), clock=time, now=lambda: NOW_S + time.s)
+    return Breaker("main", policy or Policy(), attempt_s=10.0, clock=time, now=lambda: NOW_S + time.s)
 
 
 def note(of: Breaker, *outcomes: bool | None) -> None:
@@ -188,6 +188,15 @@ def test_one_call_alone_is_let_through_and_its_success_closes_it(time: Time) -> 
     assert not one.open
 
 
+def test_calls_before_it_opens_are_not_waited_for(time: Time) -> None:
+    one = breaker(time)
+    assert not one.probe()
+    note(one, *[False] * 5)
+    assert refusal_s(one) == 5.0
+    time.s += 5.0
+    assert one.probe()
+
+
 def test_each_failure_of_the_one_doubles_the_time_up_to_a_minute(time: Time) -> None:
     one = tripped(time)
     since_s = one.since_s
@@ -213,6 +222,25 @@ def test_the_one_that_comes_to_nothing_leaves_the_next_its_chance(time: Time) ->
     one.note(succeeded=None, probe=True)
     assert one.open
     assert one.probe()
+
+
+def test_the_one_that_takes_longer_than_an_attempt_leaves_another_its_chance(time: Time) -> None:
+    one = tripped(time)
+    time.s += 5.0
+    assert one.probe()
+    time.s += 9.9
+    assert refusal_s(one) == 1.0
+    time.s += 0.1
+    assert one.probe()
+    assert refusal_s(one) == 1.0
+    one.note(succeeded=True, probe=True)
+    assert not one.open
+    # What the slow one comes to then is an attempt like any other's.
+    one.note(succeeded=False, probe=True)
+    note(one, *[False] * 3)
+    assert not one.open
+    note(one, False)
+    assert refusal_s(one) == 5.0
 
 
 def test_calls_that_were_under_way_already_change_nothing(time: Time) -> None:
@@ -418,6 +446,23 @@ async def test_the_one_call_that_leaves_lets_another_find_out(serve: Serve, dial
     gate.open()
     assert (await send(line.http, Retry.READ)).status == 200
     assert not line.transport.breaker.open
+
+
+async def test_an_upload_that_takes_hours_does_not_keep_others_from_finding_out(
+    serve: Serve, dial: Dial, time: Time
+) -> None:
+    gate = Gate()
+    vendor = await serve(in_turn(answers(answer(status=500)), gate, answers(answer({}))))
+    line = dial(vendor.url, policy=ONE_TRY, clock=time)
+    assert await blamed(line)
+    time.s += 5.0
+    upload = asyncio.ensure_future(send(line.http, Retry.ONCE, body=b"z" * (UPLOAD_BYTES + 1)))
+    await gate.holds(1)
+    time.s += line.transport.timeouts.attempt_s
+    assert (await send(line.http, Retry.READ)).status == 200
+    assert not line.transport.breaker.open
+    gate.open()
+    assert (await upload).status == 200
 
 
 async def test_a_call_that_waited_for_a_place_is_not_sent_once_it_is_open(serve: Serve, dial: Dial, time: Time) -> None:
