@@ -10,6 +10,7 @@ from adapters.base import Adapter, ListQuery, Page, Term
 from adapters.errors import NotFound
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from gateway.ledger import lost
+from gateway.ledger.known import position
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.store import Row
 from gateway.lists import Fetch, Way
@@ -33,17 +34,23 @@ def way(ledger: Ledger, terms: Iterable[Term]) -> Way[ExportJob]:
 def _with_lost(ledger: Ledger, adapter: Adapter[Any]) -> Fetch[ExportJob]:
     """Return the vendor's list with the jobs of the ledger's that are none of the vendor's, or not yet, at its new end.
 
-    A cursor into the vendor's part begins with `v`; `g` is the other part, where that comes last.
+    A cursor into the vendor's part begins with `v`, one into the other with `g`.
     """
 
     async def fetch(query: ListQuery, cursor: str, size: int) -> Page[ExportJob]:
-        here = ledger.known.jobs(adapter.connection)
-        first = not query.order_by or query.descending
-        if here and (cursor == "g" or (first and not cursor)):
-            return Page(here if first else here[::-1], "v" if first else "")
+        newest_first = not query.order_by or query.descending
+        if cursor.startswith("g") or (newest_first and not cursor):
+            at, _, row_id = cursor[1:].partition(" ")
+            beyond = (int(at), row_id) if at else None
+            here = ledger.known.jobs(adapter.connection, size + 1, beyond=beyond, newest_first=newest_first)
+            if len(here) > size:
+                return Page(here[:size], "g{} {}".format(*position(here[size - 1])))
+            if here or not newest_first:
+                return Page(here, "v" if newest_first else "")
+            cursor = "v"
         page: Page[ExportJob] = await adapter.list_export_jobs(query, cursor[1:], size)
-        following = f"v{page.next_cursor}" if page.next_cursor else "" if first or not here else "g"
-        return Page(page.items, following)
+        last = "" if newest_first or not ledger.known.jobs(adapter.connection, 1) else "g"
+        return Page(page.items, f"v{page.next_cursor}" if page.next_cursor else last)
 
     return fetch
 

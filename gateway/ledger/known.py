@@ -1,8 +1,8 @@
 """What reads need to know of the ledger's rows, at hand: no read of a vendor's job waits for the store."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
 from hashlib import blake2b
+from operator import itemgetter
 from typing import TypeVar
 
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
@@ -11,6 +11,8 @@ from gateway.ledger.store import Row
 
 K = TypeVar("K")
 V = TypeVar("V")
+Position = tuple[int, str]
+"""When a job was asked for, in milliseconds since the epoch, and the id of its row."""
 
 MAX_STARTED = 200_000
 """Jobs that are known as started here, the newest: about 20 MiB."""
@@ -47,10 +49,32 @@ class Known:
         job.started_by_gateway = job.started_by_gateway or _digest(job.name) in self._started
         job.alias = self._aliases.get(job.name, "")
 
-    def jobs(self, connection: str) -> list[ExportJob]:
-        """Return the jobs of a connection that have no vendor's id, newest first."""
-        rows: Iterable[Row] = (row for row in self._lost.values() if row.connection == connection)
-        return [lost.job(row) for row in sorted(rows, key=lambda row: row.created_at, reverse=True)]
+    def forget(self, settled_before: float) -> None:
+        """Leave out what was settled before that, as the store does."""
+        for row in [row for row in self._lost.values() if (row.settled_at or settled_before) < settled_before]:
+            del self._lost[row.id]
+
+    def jobs(
+        self, connection: str, limit: int = MAX_LOST, *, beyond: Position | None = None, newest_first: bool = True
+    ) -> list[ExportJob]:
+        """Return the jobs of a connection that have no vendor's id, from *beyond* a position on."""
+        rows = sorted(
+            ((_position(row), row) for row in self._lost.values() if row.connection == connection),
+            key=itemgetter(0),
+            reverse=newest_first,
+        )
+        if beyond is not None:
+            rows = [(at, row) for at, row in rows if (at < beyond if newest_first else at > beyond)]
+        return [lost.job(row) for _, row in rows[:limit]]
+
+
+def position(job: ExportJob) -> Position:
+    """Return where a job without a vendor's id stands among its like."""
+    return job.create_time.ToMilliseconds(), job.name.rpartition(lost.ALIAS)[2]
+
+
+def _position(row: Row) -> Position:
+    return int(row.created_at * 1000), row.id
 
 
 def _enter(known: OrderedDict[K, V], key: K, value: V, room: int) -> None:

@@ -71,9 +71,10 @@ class Upkeep:
     async def forget(self) -> None:
         """Take out what is too old, where no other replica does."""
         now = self._store.now()
+        ids_before, jobs_before = now - self._ids_days * DAY_S, now - self._jobs_days * DAY_S
+        self._ledger.known.forget(jobs_before)
         if not await self._store.lease(FORGETTING, self._ledger.owner, now + FORGET_EVERY_S):
             return
-        ids_before, jobs_before = now - self._ids_days * DAY_S, now - self._jobs_days * DAY_S
         gone = -1
         while gone:
             gone = await self._store.forget(ids_before=ids_before, jobs_before=jobs_before, limit=FORGET_AT_ONCE)

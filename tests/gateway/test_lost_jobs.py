@@ -9,10 +9,11 @@ import grpc
 import pytest
 
 from adapters import calls, errors
-from adapters.base import Listing, Page
+from adapters.base import Listing, ListQuery, Page
 from adapters.transport import Transport
 from audiencegateway.v1 import export_jobs_pb2 as pb
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
+from gateway import job_lists
 from gateway.connections import Connection, Connections
 from gateway.ledger.upkeep import Upkeep
 from gateway.server import build
@@ -305,6 +306,42 @@ async def test_pages_with_lost_jobs_concatenate_to_the_whole(served: Served) -> 
 
     assert len(names) == 10
     assert names == [job.name for job in whole.export_jobs]
+
+
+async def walked(served: Served, order: str, size: int, between: Any = None) -> list[list[str]]:
+    """Return the pages of a list that `job_lists` makes for `lists`, each as names."""
+    adapter: Any = served.upkeep._reconciler._adapter_of("scripted")
+    fetch = job_lists.way(served.upkeep._ledger, ()).fetch(adapter)
+    query, cursor, pages = ListQuery(order_by="create_time", descending=order == "newest first"), "", list[Any]()
+    while cursor or not pages:
+        page = await fetch(query, cursor, size)
+        pages.append([job.name for job in page.items])
+        cursor = page.next_cursor
+        if between is not None and cursor == "g":
+            await between()
+    return pages
+
+
+@pytest.mark.parametrize("order", ["newest first", "oldest first"])
+async def test_lost_jobs_come_by_pages_too(served: Served, order: str) -> None:
+    lost = [(await served.lose()).name for _ in range(5)]
+    served.vendor.jobs.clear()
+    await served.create()
+    pages = await walked(served, order, 2)
+    told = [name for page in pages for name in page if "g~" in name]
+
+    assert [len(page) for page in pages] == ([2, 2, 1, 1] if order == "newest first" else [1, 2, 2, 1])
+    assert len(told) == 5
+    assert set(told) == set(lost)
+
+
+async def test_a_list_ends_whose_last_lost_job_is_found_meanwhile(served: Served) -> None:
+    for _ in range(3):
+        await served.create()
+    await served.lose()
+    pages = await walked(served, "oldest first", 2, served.upkeep.round)
+
+    assert [len(page) for page in pages] == [2, 2, 0]
 
 
 @pytest.mark.parametrize("parent", [PARENT, "connections/-"])

@@ -20,14 +20,14 @@ from adapters import calls, errors
 from adapters.errors import StoreUnavailable
 from audiencegateway.v1.destinations_pb2 import Destination
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
-from gateway.ledger import Outcome, kept, migrating
+from gateway.ledger import Outcome, kept, migrating, settling
 from gateway.ledger.engine import in_file
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.reconciler import Reconciler
 from gateway.ledger.schema import HEAD, METADATA
 from gateway.ledger.statements import UNKNOWN
 from gateway.ledger.store import Row, Store
-from gateway.ledger.upkeep import DAY_S, Upkeep
+from gateway.ledger.upkeep import DAY_S, FORGETTING, Upkeep
 from tests.gateway.stores import KINDS, address
 from tests.gateway.test_ledger import ID, JOB, T0, Clock, acting, asked, rows, write
 
@@ -363,7 +363,7 @@ async def test_request_ids_are_forgotten_after_a_week_and_jobs_after_400_days(ur
     assert [row.resource for row in left] == ["connections/c/exportJobs/2"]
 
 
-async def test_what_is_not_settled_is_never_forgotten(url: URL) -> None:
+async def test_a_job_that_is_not_settled_is_never_forgotten(url: URL) -> None:
     clock = Clock()
     made = Kept(url, clock)
     act, _ = acting(errors.OutcomeUnknown("lost"))
@@ -374,6 +374,41 @@ async def test_what_is_not_settled_is_never_forgotten(url: URL) -> None:
     await made.ledger.close()
 
     assert row.phase == UNKNOWN
+
+
+async def test_what_is_lost_and_no_job_is_forgotten_with_its_request_id(url: URL) -> None:
+    clock = Clock()
+    made = Kept(url, clock)
+    act, _ = acting(errors.OutcomeUnknown("lost"))
+    wanted: Any = Destination(display_name="x")
+    with pytest.raises(errors.OutcomeUnknown):
+        await made.ledger.once(asked(wanted=wanted, kind=Destination), act)
+    left = []
+    for days in (6.9, 0.2):
+        clock.now_s += days * DAY_S
+        await made.upkeep.forget()
+        left.append([row.phase for row in await rows(made.ledger)])
+    await made.ledger.close()
+
+    assert left == [[UNKNOWN], []]
+
+
+async def test_a_list_shows_a_job_without_a_vendors_id_as_long_as_the_store_has_it(url: URL) -> None:
+    clock = Clock()
+    made = Kept(url, clock)
+    act, _ = acting(errors.OutcomeUnknown("lost"))
+    await made.ledger.once(asked(), act)
+    (row,) = await rows(made.ledger)
+    await settling.give_up(made.ledger.store, made.ledger.known, row)
+    await made.ledger.store.lease(FORGETTING, "another replica", T0 + 1000 * DAY_S)
+    listed = []
+    for days in (399, 2):
+        clock.now_s += days * DAY_S
+        await made.upkeep.forget()
+        listed.append(len(made.ledger.known.jobs("c")))
+    await made.ledger.close()
+
+    assert listed == [1, 0]
 
 
 async def test_refusals_and_what_was_never_sent_are_forgotten_too(url: URL) -> None:
