@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 import aiohttp
@@ -152,23 +153,18 @@ class Attempts:
         started = clock()
         if started >= deadline:
             raise self.late("no time left")
-        probe, speaks_for_it, stays = False, None, False
+        probe, turn, speaks_for_it, stays = False, None, None, False
         if places.free and not transport.breaker.open and transport.rates.open(ask.kind):
             places.free -= 1
         else:
             try:
-                probe = await self._admitted(ask, call, deadline)
+                probe, turn = await self._admitted(ask, call, deadline)
             finally:
                 call.wait_s += clock() - started
         try:
             if ask.retry is not Retry.READ and not call.written:
-                if call.before_write is not None:
-                    call.back()
-                    try:
-                        await call.before_write()
-                    finally:
-                        call.leave()
-                call.written = True
+                await self._hand_over(call)
+            turn = None
             call.vendor_calls += 1
             started = clock()
             result = await once(given, deadline - started)
@@ -185,41 +181,58 @@ class Attempts:
         finally:
             call.vendor_s += clock() - started
             transport.breaker.note(succeeded=speaks_for_it, probe=probe)
+            if turn is not None:
+                transport.rates.give_back(ask.kind, turn)
             if not stays:
                 places.give_back()
 
-    async def _admitted(self, ask: Ask, call: calls.Call, deadline: float) -> bool:
-        """Wait until an attempt may be made, and take its place; tell whether it is the one by an open breaker.
+    async def _admitted(self, ask: Ask, call: calls.Call, deadline: float) -> tuple[bool, float | None]:
+        """Wait until an attempt may be made, and take its place; return whether it is a probe, and its turn.
 
-        A turn comes before a place: those who wait for the vendor's limits hold up nobody else.
+        A turn comes before a place: those who wait for the vendor's limits hold up nobody else. What is counted with
+        other replicas comes last, since it can't be given back.
 
         Raises:
             CircuitOpen: The vendor is left alone.
             NoTurn: Its turn does not come in time.
-            Overloaded: No place comes free in time.
+            Overloaded: No place comes free in time, or too many wait.
         """
         transport, places = self._transport, ask.places
+        breaker, rates = transport.breaker, transport.rates
         clock = asyncio.get_running_loop().time
         if not call.written and call.deadline is not None:
             # A write has more time than its caller, but only once it was handed over.
             deadline = min(deadline, call.deadline - ANSWER_MARGIN_S)
-        transport.breaker.refuse()
-        try:
+        while True:
+            breaker.refuse()
+            with ExitStack() as taken:
+                with places.turns:
+                    turn = await rates.turn(ask.kind, deadline - clock())
+                taken.callback(rates.give_back, ask.kind, turn)
+                if places.free:
+                    places.free -= 1
+                else:
+                    left_s = min(deadline - clock(), transport.timeouts.operation_s)
+                    await places.wait(transport.policy.queue_share * left_s)
+                taken.callback(places.give_back)
+                breaker.refuse()
+                wait_s = await rates.elsewhere_s(ask.kind, deadline - clock())
+                if not wait_s:
+                    probe = breaker.probe()
+                    taken.pop_all()
+                    return probe, turn
             with places.turns:
-                await transport.rates.turn(ask.kind, deadline - clock())
-        except NoTurn as error:
-            error.hurried = True
-            raise
-        if places.free:
-            places.free -= 1
-        else:
-            left_s = min(deadline - clock(), transport.timeouts.operation_s)
-            await places.wait(transport.policy.queue_share * left_s)
-        try:
-            return transport.breaker.probe()
-        except CircuitOpen:
-            places.give_back()
-            raise
+                await transport.sleep(wait_s)
+
+    @staticmethod
+    async def _hand_over(call: calls.Call) -> None:
+        if call.before_write is not None:
+            call.back()
+            try:
+                await call.before_write()
+            finally:
+                call.leave()
+        call.written = True
 
     def _speaks_for_it(self, error: VendorError, had_s: float, took_s: float, operation_s: float) -> bool | None:
         """Tell whether an attempt that failed after *took_s* of *had_s* speaks for the vendor; None: neither way."""

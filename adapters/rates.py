@@ -92,37 +92,48 @@ class Rates:
         """What holds, by class; without those that are unlimited."""
         return {kind: rate for kind, rate in self._rates.items() if rate.calls}
 
-    async def turn(self, kind: str, left_s: float) -> None:
-        """Wait for the turn of a call of a declared class.
+    async def turn(self, kind: str, left_s: float) -> float | None:
+        """Wait for the turn of a call of a declared class, and return it; None where none is needed.
 
         Raises:
             NoTurn: At once, where that takes longer than *left_s*; the turn is not taken.
         """
         lane = self._lanes[kind]
         if lane.open:
-            return
+            return None
         now = self._clock()
         ends_at = now + left_s
-        while True:
-            turn, taken = lane.promise(now, ends_at), False
+        while (turn := lane.promise(now, ends_at)) > now:
             try:
-                if turn > now:
-                    await self._sleep(turn - now)
-                    now = max(turn, self._clock())
-                # The vendor may have asked for quiet meanwhile.
-                wait_s = lane.quiet_until - now
-                if wait_s <= 0 and lane.rate.calls and self._shared is not None:
-                    wait_s = await self._shared(kind, lane.rate)
-                taken = wait_s <= 0
-            finally:
-                if not taken:
-                    lane.give_back(turn)
-            if taken:
-                return
-            if now + wait_s > ends_at:
-                raise lane.refusal(wait_s)
-            await self._sleep(wait_s)
-            now = max(now + wait_s, self._clock())
+                await self._sleep(turn - now)
+            except BaseException:
+                lane.give_back(turn)
+                raise
+            now = max(turn, self._clock())
+            if lane.quiet_until <= now:
+                break
+            # The vendor has asked for quiet meanwhile.
+            lane.give_back(turn)
+        return turn
+
+    async def elsewhere_s(self, kind: str, left_s: float) -> float:
+        """Count a call that has its turn among those of all replicas: return 0, or the wait until it may ask again.
+
+        Raises:
+            NoTurn: At once, where that is longer than *left_s*.
+        """
+        lane = self._lanes[kind]
+        if self._shared is None or not lane.rate.calls:
+            return 0.0
+        wait_s = await self._shared(kind, lane.rate)
+        if wait_s > left_s:
+            raise lane.refusal(wait_s)
+        return wait_s
+
+    def give_back(self, kind: str, turn: float | None) -> None:
+        """Take back a turn of a call that was not sent."""
+        if turn is not None:
+            self._lanes[kind].give_back(turn)
 
     def succeeded(self, kind: str, headers: Mapping[str, str], now_s: float) -> None:
         """Learn from an answer; *now_s* is epoch seconds."""
@@ -184,7 +195,7 @@ class _Lane:
         return turn
 
     def give_back(self, turn: float) -> None:
-        """Take back a promise, or a turn that came to nothing."""
+        """Take back a promise, or a turn of a call that was not sent."""
         # On a late loop another call may come first, to which this turn is over and counts no more.
         with suppress(ValueError):
             self._turns.remove(turn)
@@ -195,7 +206,10 @@ class _Lane:
             message = f"the vendor takes {self.rate.calls} such calls in {self.rate.period_s} s from this connection"
         else:
             message = "the vendor has asked for fewer such calls from this connection"
-        return NoTurn(message, retry_after_s=wait_s)
+        error = NoTurn(message, retry_after_s=wait_s)
+        # Others may have more time.
+        error.hurried = True
+        return error
 
     def cut(self, now: float) -> None:
         """Begin a cap, below what the vendor took lately."""

@@ -12,6 +12,7 @@ import pytest
 from adapters.auth import Auth, FixedAuth
 from adapters.http import Http, ReadFault
 from adapters.policy import Policy
+from adapters.rates import TakeShared
 from adapters.transport import Timeouts, Transport
 from tests.adapters.loopback import Handler, Line, Vendor, read_fault
 
@@ -40,6 +41,7 @@ class Dial(Protocol):
         sleep: Callable[[float], Awaitable[None]] | None = None,
         headers: Mapping[str, str] | None = None,
         read_fault: ReadFault = read_fault,
+        shared_rates: TakeShared | None = None,
     ) -> Line: ...
 
 
@@ -78,6 +80,7 @@ async def dial() -> AsyncIterator[Dial]:
             sleep: Callable[[float], Awaitable[None]] | None = None,
             headers: Mapping[str, str] | None = None,
             read_fault: ReadFault = read_fault,
+            shared_rates: TakeShared | None = None,
         ) -> Line:
             slept: list[float] = []
 
@@ -89,6 +92,7 @@ async def dial() -> AsyncIterator[Dial]:
                 "main",
                 timeouts=timeouts,
                 policy=policy,
+                shared_rates=shared_rates,
                 now=now,
                 clock=clock or (lambda: sum(slept)),
                 sleep=sleep or record,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.errors import RateLimited
-from adapters.rates import MIN_CAP_PER_S, READS, RECOVERY_S, WRITES, Rate, Rates, TakeShared
+from adapters.rates import BOTH, MIN_CAP_PER_S, READS, RECOVERY_S, WRITES, Rate, Rates, TakeShared
 
 CALLS, PERIODS_S, GAPS_S = st.integers(1, 6), st.integers(1, 90), st.lists(st.integers(0, 40), max_size=60)
 NOW_S = 1_700_000_000.0
@@ -42,7 +42,7 @@ class Waiting:
     """A call that asks for its turn, step by step."""
 
     def __init__(self, turns: Rates, kind: str = READS, left_s: float = 1000.0) -> None:
-        self._steps: Coroutine[Any, Any, None] = turns.turn(kind, left_s)
+        self._steps: Coroutine[Any, Any, float | None] = turns.turn(kind, left_s)
 
     def through(self) -> bool:
         """Let it go on; tell whether it has its turn."""
@@ -339,7 +339,7 @@ def test_quiet_is_no_time_in_which_a_cap_recovers() -> None:
 # --- Shared by replicas, seen from one -------------------------------------------------------------------------------
 
 
-def test_a_turn_is_taken_among_all_where_there_is_a_limit_and_only_there() -> None:
+async def test_calls_are_counted_among_all_where_there_is_a_limit_and_only_there() -> None:
     asked = list[tuple[str, Rate]]()
 
     async def shared(kind: str, rate: Rate) -> float:
@@ -347,25 +347,16 @@ def test_a_turn_is_taken_among_all_where_there_is_a_limit_and_only_there() -> No
         return 0.0
 
     turns = rates(Clock(), {READS: Rate(2, 10)}, shared=shared)
-    assert not refused(turns)
-    assert not refused(turns, WRITES)
+    assert [await turns.elsewhere_s(kind, 0.0) for kind in BOTH] == [0.0, 0.0]
     assert asked == [(READS, Rate(2, 10))]
 
 
-def test_a_turn_that_others_have_taken_is_waited_for_or_refused_and_not_counted_here() -> None:
-    clock = Clock()
-    answers = [25.0, 5.0, 4.0, 0.0, 0.0]
-
+async def test_a_turn_that_others_have_taken_is_waited_for_or_refused() -> None:
     async def shared(kind: str, rate: Rate) -> float:
-        return answers.pop(0)
+        return 25.0
 
-    turns = rates(clock, {READS: Rate(2, 60)}, shared=shared)
-    assert refused(turns, left_s=20.0) == 25.0
-    patient = Waiting(turns, left_s=20.0)
-    for wait_s in (5.0, 4.0):
-        assert not patient.through()
-        clock.now += wait_s
-    assert patient.through()
-    # Of the two turns here one is left.
-    assert not refused(turns)
-    assert refused(turns) > 0
+    turns = rates(Clock(), {READS: Rate(2, 60)}, shared=shared)
+    assert await turns.elsewhere_s(READS, 25.0) == 25.0
+    with pytest.raises(RateLimited) as told:
+        await turns.elsewhere_s(READS, 20.0)
+    assert (told.value.reason, told.value.retry_after_s) == ("GATEWAY_RATE_LIMITED", 25.0)

@@ -33,6 +33,7 @@ async def replicas() -> AsyncIterator[list[SharedRates]]:
 async def got_a_turn(rates: Rates) -> bool:
     try:
         await rates.turn(READS, 0.0)
+        await rates.elsewhere_s(READS, 0.0)
     except RateLimited as error:
         assert 0 < (error.retry_after_s or 0) <= 60  # noqa: PT017 - one kind of refusal among turns
         return False

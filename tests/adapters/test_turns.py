@@ -6,11 +6,12 @@ import time
 import pytest
 
 from adapters import calls
-from adapters.errors import RateLimited, Unavailable, VendorError
+from adapters.errors import CircuitOpen, Overloaded, RateLimited, StoreUnavailable, Unavailable, VendorError
+from adapters.policy import Policy
 from adapters.rates import READS, WRITES, Rate
 from adapters.retry import Retry
 from tests.adapters.conftest import Dial, Serve
-from tests.adapters.loopback import Gate, Line, answer, answers, send
+from tests.adapters.loopback import Gate, Line, answer, answers, send, settle
 
 
 def declared(line: Line, kind: str, rate: Rate) -> Line:
@@ -53,6 +54,87 @@ async def test_every_attempt_takes_a_turn_and_what_was_sent_says_more_than_that_
     assert isinstance(await refused(line, Retry.IDEMPOTENT), Unavailable)
     assert (await refused(line, Retry.IDEMPOTENT)).reason == "GATEWAY_RATE_LIMITED"
     assert len(vendor.received) == 1
+
+
+async def test_a_call_that_finds_no_place_gives_its_turn_back(serve: Serve, dial: Dial) -> None:
+    gate = Gate()
+    vendor = await serve(gate)
+    line = declared(dial(vendor.url, policy=Policy(concurrency=1, queue=1)), WRITES, Rate(3, 60))
+    sending = asyncio.ensure_future(send(line.http, Retry.ONCE))
+    await gate.holds(1)
+    for _ in range(3):
+        leaving = asyncio.ensure_future(send(line.http, Retry.ONCE))
+        await settle()
+        with pytest.raises(Overloaded):
+            await send(line.http, Retry.ONCE)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+    gate.open()
+    await sending
+    for _ in range(2):
+        await send(line.http, Retry.ONCE)
+    assert (await refused(line, Retry.ONCE)).reason == "GATEWAY_RATE_LIMITED"
+    assert len(vendor.received) == 3
+
+
+async def test_a_call_whose_connection_is_suspended_meanwhile_gives_its_turn_back(serve: Serve, dial: Dial) -> None:
+    gate, counted = Gate(), 0
+
+    async def shared(kind: str, rate: Rate) -> float:
+        nonlocal counted
+        counted += 1
+        return 0.0
+
+    policy = Policy(concurrency=1, breaker_failures=1)
+    line = declared(dial((await serve(gate)).url, policy=policy, shared_rates=shared), WRITES, Rate(2, 60))
+    sending = asyncio.ensure_future(send(line.http, Retry.ONCE))
+    await gate.holds(1)
+    waiting = asyncio.ensure_future(send(line.http, Retry.ONCE))
+    await settle()
+    line.transport.breaker.note(succeeded=False, probe=False)
+    gate.open()
+    await sending
+    with pytest.raises(CircuitOpen):
+        await waiting
+    # And among all replicas it has not been counted.
+    assert counted == 1
+    line.transport.breaker.reset()
+    await send(line.http, Retry.ONCE)
+
+
+async def test_a_write_that_may_not_begin_gives_its_turn_back(serve: Serve, dial: Dial) -> None:
+    async def refuse() -> None:
+        raise StoreUnavailable("not now")
+
+    vendor = await serve(answers(answer({})))
+    line = declared(dial(vendor.url), WRITES, Rate(1, 60))
+    for _ in range(2):
+        with calls.serving(calls.Call(before_write=refuse)), pytest.raises(StoreUnavailable):
+            await send(line.http, Retry.ONCE)
+    await send(line.http, Retry.ONCE)
+    assert (await refused(line, Retry.ONCE)).reason == "GATEWAY_RATE_LIMITED"
+    assert len(vendor.received) == 1
+
+
+async def test_who_waits_for_what_other_replicas_have_taken_holds_no_turn_and_no_place(
+    serve: Serve, dial: Dial
+) -> None:
+    waits_s, free = [5.0, 4.0, 0.0, 0.0], list[int]()
+
+    async def shared(kind: str, rate: Rate) -> float:
+        return waits_s.pop(0)
+
+    async def look(wait_s: float) -> None:
+        free.append(line.transport.places.free)
+        line.slept.append(wait_s)
+
+    vendor = await serve(answers(answer({})))
+    line = dial(vendor.url, policy=Policy(concurrency=1), sleep=look, clock=lambda: 0.0, shared_rates=shared)
+    declared(line, READS, Rate(2, 60))
+    for _ in range(2):
+        await send(line.http, Retry.READ)
+    assert (line.slept, free) == ([5.0, 4.0], [1, 1])
+    assert (await refused(line, Retry.READ)).reason == "GATEWAY_RATE_LIMITED"
 
 
 async def test_reads_and_writes_and_classes_of_the_vendors_own_are_counted_apart(serve: Serve, dial: Dial) -> None:

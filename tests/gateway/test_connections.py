@@ -85,7 +85,7 @@ async def test_gateways_with_one_redis_count_calls_together() -> None:
     turns = 0
     for i in range(10):
         with suppress(RateLimited):
-            await gateways[i % 2].get("a").adapter.transport.rates.turn(READS, 0.0)
+            await gateways[i % 2].get("a").adapter.transport.rates.elsewhere_s(READS, 0.0)
             turns += 1
     for gateway in gateways:
         await gateway.close()
