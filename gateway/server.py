@@ -64,8 +64,8 @@ class Server:
         self._settings = settings
         self._reuse_port = reuse_port
         self._opened = open_ledger(settings.ledger, connections)
-        self._health = Health(connections)
         callers = Callers(settings.callers)
+        self._health = Health(connections, callers)
         keys = [key.reveal().encode() for key in settings.server.page_token_keys] or [secrets.token_bytes(32)]
         pipeline = Pipeline(
             callers,

@@ -1,9 +1,11 @@
 """What health says: of a connection whether its vendor answers, of the gateway that it serves all the same."""
 
+import hashlib
 from contextlib import suppress
 from typing import Any
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from adapters import calls
@@ -13,10 +15,12 @@ from audiencegateway.v1.connections_pb2 import GetConnectionRequest, ListConnect
 from audiencegateway.v1.destinations_pb2 import Destination, GetDestinationRequest
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, WaitExportJobRequest
 from gateway.methods import SERVICES
+from gateway.settings import ConfiguredCaller
 from tests.gateway.scripted import refused, scripted, serving
 
 Health: Any = health_pb2_grpc.HealthStub
 Status = health_pb2.HealthCheckResponse
+KEY = "k" * 32
 State = connections_pb2.Connection.State
 FAILING, WELL, REFUSED = (GetDestinationRequest(name=f"connections/acme/destinations/{id_}") for id_ in "fwr")
 
@@ -58,6 +62,34 @@ async def test_a_connection_that_is_not_configured_is_unknown_to_health() -> Non
     async with serving(ACME) as stubs:
         answer = await refused(Health(stubs.channel).Check(health_pb2.HealthCheckRequest(service="connections/none")))
     assert answer.code.name == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("service", "key", "told"),
+    [
+        ("", None, True),
+        (SERVICES[0], None, True),
+        ("connections/acme", None, False),
+        ("connections/acme", "wrong", False),
+        ("connections/acme", KEY, True),
+        ("connections/other", KEY, False),
+        ("connections/none", KEY, False),
+    ],
+)
+async def test_only_who_may_use_a_connection_is_told_of_it(service: str, key: str | None, told: bool) -> None:
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    callers = [ConfiguredCaller(id="reader", key_sha256=digest, connections=("acme",))]
+    metadata = None if key is None else (("authorization", f"Bearer {key}"),)
+    asked = health_pb2.HealthCheckRequest(service=service)
+    async with serving(ACME, OTHER, callers=callers) as stubs:
+        watch = Health(stubs.channel).Watch(asked, timeout=30, metadata=metadata)
+        first = (await watch.read()).status
+        watch.cancel()
+        check = Health(stubs.channel).Check(asked, metadata=metadata)
+        answer = (await check).status if told else (await refused(check)).code
+
+    assert first == (Status.SERVING if told else Status.SERVICE_UNKNOWN)
+    assert answer == (Status.SERVING if told else grpc.StatusCode.NOT_FOUND)
 
 
 async def test_a_suspended_connection_says_so_and_since_when_and_is_found_by_it() -> None:
