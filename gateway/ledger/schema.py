@@ -2,9 +2,11 @@
 
 from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision. A migration only ever adds: during an update older replicas go on over the newer schema."""
 METADATA = MetaData()
+NO_JOB = "kind NOT IN ('ExportJob', 'UploadedFile')"
+"""In the words of an index: a statement has to have the same ones, and no parameters, to use it."""
 
 CALLS = Table(
     "calls",
@@ -42,13 +44,14 @@ CALLS = Table(
     Index("calls_started", "connection", "created_at", "id"),
     Index("calls_settled", "settled_at"),
     *(
-        Index(
-            f"calls_{name}",
-            name,
-            sqlite_where=text(f"{name} IS NOT NULL"),
-            postgresql_where=text(f"{name} IS NOT NULL"),
+        Index(f"calls_{name}", column, sqlite_where=text(which), postgresql_where=text(which))
+        for name, column, which in (
+            ("lease_until", "lease_until", "lease_until IS NOT NULL"),
+            ("next_look_at", "next_look_at", "next_look_at IS NOT NULL"),
+            ("unknown_at", "unknown_at", "unknown_at IS NOT NULL"),
+            ("settled_ids", "settled_at", "scope IS NOT NULL"),
+            ("settled_no_job", "settled_at", NO_JOB),
         )
-        for name in ("lease_until", "next_look_at", "unknown_at")
     ),
 )
 """One row a mutating call. All times are epoch seconds."""

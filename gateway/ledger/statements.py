@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     or_,
     select,
+    text,
     tuple_,
     update,
 )
@@ -23,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 from gateway.ledger import FILE_FACTOR
-from gateway.ledger.schema import CALLS, LEASES
+from gateway.ledger.schema import CALLS, LEASES, NO_JOB
 
 JOBS = ("ExportJob", "UploadedFile")
 """Kinds of rows that are about an export job."""
@@ -176,7 +177,7 @@ _IDS_BEFORE, _JOBS_BEFORE = _given("ids_before", Double()), _given("jobs_before"
 _SOME = select(C.id).limit(LIMIT)
 FORGET = (
     delete(CALLS).where(C.id.in_(_SOME.where(C.phase == RESERVED, C.lease_until < NOW - DEAD_FOR_S))),
-    delete(CALLS).where(C.id.in_(_SOME.where(~_A_JOB, C.settled_at < _IDS_BEFORE))),
+    delete(CALLS).where(C.id.in_(_SOME.where(text(NO_JOB), C.settled_at < _IDS_BEFORE))),
     delete(CALLS).where(C.id.in_(_SOME.where(~_A_JOB, _OPEN, C.unknown_at < _IDS_BEFORE))),
     update(CALLS)
     .where(C.id.in_(_SOME.where(_A_JOB, C.settled_at < _IDS_BEFORE, C.scope.is_not(None))))

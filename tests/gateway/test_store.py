@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import re
 import sqlite3
 import stat
 from collections.abc import AsyncIterator, Mapping
@@ -13,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Executable, text
+from sqlalchemy import Executable, event, text
 from sqlalchemy.engine import URL
 
 from adapters import calls, errors
@@ -425,6 +426,25 @@ async def test_refusals_and_what_was_never_sent_are_forgotten_too(url: URL) -> N
     await made.ledger.close()
 
     assert left == [[], None]
+
+
+async def test_forgetting_reads_what_is_too_old_alone(tmp_path: Path) -> None:
+    """Jobs stay for 400 days, and are not to be gone through every ten minutes for what goes after 7."""
+    store = Store(in_file(tmp_path / "ledger.sqlite"))
+    await store.open()
+    assert store._engine is not None
+    done: list[tuple[str, Any]] = []
+    event.listen(store._engine.sync_engine, "before_cursor_execute", lambda *given: done.append(given[2:4]))
+    await store.forget(ids_before=T0, jobs_before=T0, limit=1)
+    forgetting, plans = [*done], []
+    async with store._engine.connect() as connection:
+        for statement, values in forgetting:
+            plan = str((await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)).all())
+            plans.append(re.findall(r"SCAN|INDEX calls_(\w+)", plan))
+    await store.close()
+
+    # Of the third, what is not settled at all.
+    assert plans == [["lease_until"], ["settled_no_job"], ["settled"], ["settled_ids"], ["settled"]]
 
 
 async def test_one_replica_at_a_time_forgets(url: URL) -> None:
