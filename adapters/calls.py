@@ -23,6 +23,10 @@ class Call:
     """True where it only looks how a followed job is: such calls have places of their own."""
     accepted: bool = False
     """True once the vendor has taken a write that must not be sent twice, whatever follows."""
+    repeated: bool = False
+    """True where the same write was sent before and its answer lost: what it asks for may be so by its own doing."""
+    ask_again_s: float = 0.0
+    """When it is worth to look again, where it only looks and a good answer of the vendor's said so by Retry-After."""
     vendor_calls: int = 0
     """HTTP requests sent, retries included; a login serves many calls and counts for none."""
     vendor_s: float = 0.0

@@ -164,6 +164,9 @@ class Http:
             except LOST as error:
                 raise named_loss(self.transport, retry, error, sent) from None
             if answer.status < 300:  # noqa: PLR2004 - 2xx
+                call = calls.current()
+                if call.polling:
+                    call.ask_again_s = max(call.ask_again_s, self._wait_s(answer, None) or 0.0)
                 return answer
             accepted = sent is None or sent.whole
             raise self._refusal(answer, retry if accepted else Retry.READ, resource, conflict, permission)
@@ -278,8 +281,9 @@ class Http:
     async def _shared(self, once: Once[Answer], ask: Ask, deadline: float, *what: object) -> Answer:
         """Make a read, unless *what* it asks for is just being read: then wait for that."""
         clock = asyncio.get_running_loop().time
-        # What was read before a write is old, so nobody joins it after the write.
-        while flight := self._flights.get(key := (self.transport.writes, *what)):
+        # What was read before a write is old, so nobody joins it after the write; nor does a caller wait in the line of
+        # pollers, which is longer.
+        while flight := self._flights.get(key := (self.transport.writes, ask.places, *what)):
             call, started = calls.current(), clock()
             call.leave()
             try:
@@ -329,9 +333,6 @@ class Http:
         except _UNREADABLE:
             # The page of a proxy, say: the status line has to do.
             fault = Fault()
-        wait_s = fault.retry_after_s
-        if wait_s is None:
-            wait_s = retry_after_s(answer.headers, self.transport.now())
         fault = replace(
             fault,
             http_status=answer.status,
@@ -339,7 +340,7 @@ class Http:
             message=self._shown(fault.message),
             request_id=fault.request_id[:MAX_VENDOR_MESSAGE_CHARS],
             fields=tuple((path, self._shown(text)) for path, text in fault.fields),
-            retry_after_s=believed_s(wait_s, self.transport.policy.retry_after_max_s),
+            retry_after_s=self._wait_s(answer, fault.retry_after_s),
         )
         kind = fault.kind or kind_of_answer(answer.status, retry)
         if kind is NotFound:
@@ -348,6 +349,11 @@ class Http:
         metadata = {"permission": permission} if permission and kind is PermissionMissing else {}
         message = f"{self.transport.vendor} answered {answer.status}"
         return self.named(kind(message, fault=fault, reason=reason, metadata=metadata, resource=resource))
+
+    def _wait_s(self, answer: Answer, said_s: float | None) -> float | None:
+        """Return the wait that *answer* asks for, in its body's words or else in its header."""
+        wait_s = retry_after_s(answer.headers, self.transport.now()) if said_s is None else said_s
+        return believed_s(wait_s, self.transport.policy.retry_after_max_s)
 
     def _shown(self, text: str) -> str:
         return scrub(text, self.auth.secrets())[:MAX_VENDOR_MESSAGE_CHARS]

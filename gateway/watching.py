@@ -37,7 +37,7 @@ SPREAD = 0.1
 PASSING = (Unavailable, TimedOut, RateLimited, Overloaded, StoreUnavailable)
 """Failures that a watcher is not told of for a while."""
 TOLERANCE_S = 60.0
-"""For so long; a wait that the vendor asks for counts as soon as it is asked for."""
+"""For so long; a wait that the vendor asks for counts as soon as it is asked for. With a good answer it gets this."""
 FIRST_TOLERANCE_S = 10.0
 """The same where the job was never read, and only our own line is full."""
 
@@ -143,7 +143,7 @@ class Poller:
 
     async def _look(self) -> None:
         try:
-            with calls.serving(calls.Call(polling=True)):
+            with calls.serving(calls.Call(polling=True)) as call:
                 job = await self._get()
         except PASSING as error:
             now = self._clock()
@@ -157,6 +157,7 @@ class Poller:
         finally:
             self._looked_at = self._clock()
         self._failing_since = None
+        self._quiet_until = self._clock() + min(call.ask_again_s, TOLERANCE_S)
         etags.stamp(job)
         self.observe_time.GetCurrentTime()
         if job.etag == self.job.etag or (self.job.state, job.state) in STEPS_BACK:

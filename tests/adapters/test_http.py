@@ -10,7 +10,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters import errors
+from adapters import calls, errors
 from adapters.auth import FixedAuth
 from adapters.errors import Fault, InvalidRequest, ProtocolViolation, RateLimited, VendorError
 from adapters.http import MAX_ANSWER_BYTES, MAX_VENDOR_MESSAGE_CHARS, Answer, Http, route
@@ -446,3 +446,22 @@ async def test_the_vendors_own_reading_of_a_wait_goes_before_the_header(serve: S
     vendor = await serve(answers(answer({"retry_after_s": 3}, status=429, headers={"Retry-After": "9"})))
     error = await refused(vendor, dial)
     assert error.retry_after_s == error.fault.retry_after_s == 3.0
+
+
+@pytest.mark.parametrize(("polling", "asked_s"), [(True, 7.0), (False, 0.0)])
+async def test_what_only_looks_learns_when_it_is_worth_to_look_again(
+    serve: Serve, dial: Dial, polling: bool, asked_s: float
+) -> None:
+    vendor = await serve(answers(answer(headers={"Retry-After": "7"}), answer()))
+    http = dial(vendor.url).http
+    with calls.serving(calls.Call(polling=polling)) as call:
+        await send(http)
+        await http.send("GET", "/y", retry=Retry.READ)
+    assert call.ask_again_s == asked_s
+
+
+async def test_no_wait_of_a_good_answer_is_believed_for_ever(serve: Serve, dial: Dial) -> None:
+    vendor = await serve(answers(answer(headers={"Retry-After": "86400"})))
+    with calls.serving(calls.Call(polling=True)) as call:
+        await send(dial(vendor.url).http)
+    assert call.ask_again_s == Policy().retry_after_max_s

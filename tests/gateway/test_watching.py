@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters import calls
 from adapters.errors import ApiError, NotFound, Overloaded, RateLimited, Unavailable
 from audiencegateway.v1.export_jobs_pb2 import ExportJob, WatchExportJobResponse
 from gateway import watching
@@ -240,6 +241,20 @@ async def test_a_wait_that_the_vendor_asks_for_is_kept() -> None:
     await told(Job(R, RateLimited("slowly", retry_after_s=9), S), time)
 
     assert time.slept[1] >= 9
+
+
+@pytest.mark.parametrize(("asked_s", "kept_s"), [(9.0, 9.0), (0.0, 1.0), (3600.0, TOLERANCE_S)])
+async def test_when_a_vendor_says_that_a_look_is_worth_it_is_kept_to(asked_s: float, kept_s: float) -> None:
+    time, job = Time(), Job(P, R, S)
+
+    async def get() -> ExportJob:
+        calls.current().ask_again_s = asked_s
+        return await job()
+
+    with Watching(time.sleep, lambda: time.now).follow(NAME, get, 1.0) as poller:
+        await watching.wait(poller, 5000.0, "")
+
+    assert all(kept_s <= slept <= kept_s * (1 + SPREAD) for slept in time.slept)
 
 
 async def test_a_wait_that_is_longer_than_an_outage_may_be_is_told_at_once() -> None:
