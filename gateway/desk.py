@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from adapters import calls, names
 from adapters.base import Adapter
-from adapters.errors import NotFound, NotSupported
+from adapters.errors import NotFound, NotSupported, Overloaded, RateLimited, TimedOut, Unavailable
 from gateway import paging
 from gateway.callers import Callers
 from gateway.connections import Connection, Connections
@@ -87,7 +87,8 @@ class Desk:
     ) -> T:
         """Run a mutation of *parent* as the ledger sees fit; one that is only validated is none.
 
-        *again* reads what it came to anew, for a caller that repeats it. What is gone since is answered as it was.
+        *again* reads what it came to anew, for a caller that repeats it. What is gone since, or can't be read now, is
+        answered as it was.
         *wanted* is what it asks for, where it must not be made twice (`kept.asked`).
         """
         if getattr(request, "validate_only", False):
@@ -103,7 +104,7 @@ class Desk:
         result, earlier = await self.ledger.once(asked, act)
         if not earlier or again is None:
             return result
-        with suppress(NotFound):
+        with suppress(NotFound, Unavailable, TimedOut, RateLimited, Overloaded):
             return await again(result)
         return result
 

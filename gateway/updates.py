@@ -10,6 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
+from adapters import calls
 from adapters.base import Change, Edit, M
 from adapters.errors import Aborted
 from gateway import etags
@@ -143,8 +144,9 @@ def plan(resource: M, update_mask: FieldMask, *, validate_only: bool = False) ->
 
 
 def _edit(resource: M, mask: Sequence[str], validate_only: bool, current: M) -> Change[M]:  # noqa: FBT001 - see plan
-    if resource.etag and resource.etag != etags.of(current):
-        raise Aborted("the resource changed since this etag was read", resource=current.name)
+    stale = bool(resource.etag) and resource.etag != etags.of(current)
+    if stale and not calls.current().repeated:
+        raise _changed(current)
     arm, at = arm_of(current) or arm_of(resource), field_name(current.DESCRIPTOR.name)
     meant: dict[Leaf, tuple[str, ...]] = _meant(resource, mask, arm)
     found = _cleared(resource, meant)
@@ -171,10 +173,17 @@ def _edit(resource: M, mask: Sequence[str], validate_only: bool, current: M) -> 
         for leaf in differing
         if leaf.immutable and f"{at}.{leaf.path}" not in told
     ]
+    if stale and (differing or found):
+        # What a repeated call asks for and finds is its own doing, whatever the etag says.
+        raise _changed(current)
     if found:
         raise refusal(found)
     written = frozenset(leaf.path for leaf in differing)
     return Change(current=current, merged=merged, paths=written, settled=validate_only or not written)
+
+
+def _changed(current: M) -> Aborted:
+    return Aborted("the resource changed since this etag was read", resource=current.name)
 
 
 def _meant(resource: Message, mask: Sequence[str], arm: str) -> dict[Leaf, tuple[str, ...]]:

@@ -131,13 +131,14 @@ class Ledger:
                 if found is not None:
                     return found
                 row = before
+                call.repeated = before.sent_at is not None
         except asyncio.CancelledError:
             # It may have been entered all the same.
             self._record(row, self.store.free, row.id, self.owner)
             raise
         self._live_for(row)
-        if asked.wanted is not None:
-            call.before_write = partial(self._announce, row)
+        if row.scope is not None or asked.wanted is not None:
+            call.before_write = partial(self._announce, row, SENDING if asked.wanted is not None else RESERVED)
         result, error = None, None
         try:
             result = await act(row.marker)
@@ -183,8 +184,8 @@ class Ledger:
             return kind.FromString(row.result or b"")
         return lost.outcome(row, kind)
 
-    async def _announce(self, row: Row) -> None:
-        if not await self.store.announce(row.id, self.owner, self.store.now() + self._lease_s):
+    async def _announce(self, row: Row, phase: str) -> None:
+        if not await self.store.announce(row.id, self.owner, self.store.now() + self._lease_s, phase):
             raise _in_progress()
 
     async def _accept(self, asked: Asked[T], row: Row, result: T) -> None:
@@ -214,12 +215,10 @@ class Ledger:
         Raises:
             ApiError: *error*, unless there is a job to follow.
         """
-        if not call.written or (isinstance(error, FREEING) and not call.accepted):
-            await self._recorded(row, self.store.free, row.id, self.owner)
-            raise error
+        left_nothing = not call.written or (isinstance(error, FREEING) and not call.accepted)
         # A redirect, too: "done, look there" is one.
         lost_here = isinstance(error, OutcomeUnknown | ProtocolViolation) or error.reason == ApiError.reason
-        if asked.wanted is not None and (lost_here or call.accepted):
+        if asked.wanted is not None and not left_nothing and (lost_here or call.accepted):
             await self._recorded(row, self.store.lose, row.id)
             row = row._replace(phase=UNKNOWN, unknown_at=self.store.now())
             LOG.warning("%s of %s: its outcome is unknown (%s)", row.method, row.parent, error.reason)
@@ -227,8 +226,8 @@ class Ledger:
                 self.known.lost(row)
                 return Outcome(lost.outcome(row, asked.kind), earlier=False)
             raise OutcomeUnknown(error.message, metadata=error.metadata) from error
-        if lost_here or not asked.key.request_id:
-            await self._recorded(row, self.store.free, row.id, self.owner)
+        if left_nothing or lost_here or isinstance(error, FREEING) or row.scope is None:
+            await self._recorded(row, *self._release(asked, row, call))
         else:
             await self._recorded(row, self.store.reject, row.id, kept.refusal(error))
         raise error
@@ -237,7 +236,13 @@ class Ledger:
         if call.written and asked.wanted is not None:
             self._record(row, self.store.lose, row.id)
         else:
-            self._record(row, self.store.free, row.id, self.owner)
+            self._record(row, *self._release(asked, row, call))
+
+    def _release(self, asked: Asked[T], row: Row, call: calls.Call) -> tuple[Any, ...]:
+        """Return the step after which a call may be made again; one that may be done already, knowing that."""
+        if asked.wanted is None and row.scope is not None and (call.written or call.repeated):
+            return self.store.renew, [row.id], self.owner, 0.0
+        return self.store.free, row.id, self.owner
 
     def _row(self, asked: Asked[T]) -> Row:
         now = self.store.now()

@@ -30,7 +30,7 @@ JOBS = ("ExportJob", "UploadedFile")
 """Kinds of rows that are about an export job."""
 
 RESERVED = "RESERVED"
-"""Nothing was sent."""
+"""Nothing was sent, or at `sent_at` what may be sent again."""
 SENDING = "SENDING"
 """Something may have been sent, and whoever sends it lives as long as the lease."""
 UNKNOWN = "UNKNOWN"
@@ -84,7 +84,7 @@ TAKE_OVER = update(CALLS).where(C.id == ID, C.phase == RESERVED, _DEAD).values(o
 ANNOUNCE = (
     update(CALLS)
     .where(_MINE, _OPEN, C.phase.in_([RESERVED, SENDING]))
-    .values(phase=SENDING, sent_at=NOW, lease_until=UNTIL)
+    .values(phase=_given("phase", Text()), sent_at=NOW, lease_until=UNTIL)
 )
 RENEW = (
     update(CALLS).where(C.id.in_(bindparam("b_ids", expanding=True)), C.owner == OWNER, _OPEN).values(lease_until=UNTIL)
@@ -176,7 +176,15 @@ TWINS = select(C.id).where(C.phase == SENDING, _OPEN, C.wanted == _given("wanted
 _IDS_BEFORE, _JOBS_BEFORE = _given("ids_before", Double()), _given("jobs_before", Double())
 _SOME = select(C.id).limit(LIMIT)
 FORGET = (
-    delete(CALLS).where(C.id.in_(_SOME.where(C.phase == RESERVED, C.lease_until < NOW - DEAD_FOR_S))),
+    delete(CALLS).where(
+        C.id.in_(
+            _SOME.where(
+                C.phase == RESERVED,
+                C.lease_until < NOW - DEAD_FOR_S,
+                or_(C.sent_at.is_(None), C.sent_at < _IDS_BEFORE),
+            )
+        )
+    ),
     delete(CALLS).where(C.id.in_(_SOME.where(text(NO_JOB), C.settled_at < _IDS_BEFORE))),
     delete(CALLS).where(C.id.in_(_SOME.where(~_A_JOB, _OPEN, C.unknown_at < _IDS_BEFORE))),
     update(CALLS)
@@ -184,4 +192,5 @@ FORGET = (
     .values(scope=None, request_id=None),
     delete(CALLS).where(C.id.in_(_SOME.where(C.settled_at < _JOBS_BEFORE))),
 )
-"""What is too old: never sent; settled and no job; lost and no job; request ids of jobs; jobs."""
+"""What is too old: never sent, or sent and not asked for again; settled and no job; lost and no job; request ids of
+jobs; jobs."""

@@ -132,9 +132,9 @@ class Store:
         values = {"b_id": row.id, "b_now": self.now(), "b_owner": owner, "b_until": until}
         return bool(await self._run(sql.TAKE_OVER, values))
 
-    async def announce(self, row_id: str, owner: str, until: float) -> bool:
+    async def announce(self, row_id: str, owner: str, until: float, phase: str = sql.SENDING) -> bool:
         """Note that the next thing is to send; False: the row is somebody else's by now."""
-        values = {"b_id": row_id, "b_now": self.now(), "b_owner": owner, "b_until": until}
+        values = {"b_id": row_id, "b_now": self.now(), "b_owner": owner, "b_until": until, "b_phase": phase}
         return bool(await self._run(sql.ANNOUNCE, values))
 
     async def renew(self, row_ids: Iterable[str], owner: str, until: float) -> None:

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 import grpc
 
-from adapters import names
+from adapters import calls, names
 from adapters.base import Adapter
-from adapters.errors import Aborted, NotFound
+from adapters.errors import Aborted, AlreadyExists, NotFound
 from audiencegateway.v1.destinations_pb2 import (
     CreateDestinationRequest,
     CreateSubscriptionRequest,
@@ -91,7 +91,7 @@ class DestinationService(DestinationServiceServicer):
             try:
                 present = _stamped(await adapter.get_destination(destination_id))
             except NotFound:
-                if request.allow_missing:
+                if request.allow_missing or calls.current().repeated:
                     return Destination(name=request.name)
                 raise
             _match(request.etag, present)
@@ -105,7 +105,12 @@ class DestinationService(DestinationServiceServicer):
         adapter, (destination_id,) = self._desk.find(request.name, "Destination")
 
         async def undelete(_: str) -> Destination:
-            return _stamped(await adapter.undelete_destination(destination_id, validate_only=request.validate_only))
+            try:
+                return _stamped(await adapter.undelete_destination(destination_id, validate_only=request.validate_only))
+            except AlreadyExists:
+                if not calls.current().repeated:
+                    raise
+                return _stamped(await adapter.get_destination(destination_id))
 
         again = _destination_as_it_is(adapter)
         return await self._desk.once(request, request.name, undelete, again, kind=Destination)
@@ -158,7 +163,8 @@ class DestinationService(DestinationServiceServicer):
                 present = _stamped(await adapter.get_subscription(destination_id, subscription_id))
             except NotFound as error:
                 # Not the destination: that one has to be there.
-                if request.allow_missing and error.reason == names.NOT_FOUND_REASONS["Subscription"]:
+                missing = error.reason == names.NOT_FOUND_REASONS["Subscription"]
+                if missing and (request.allow_missing or calls.current().repeated):
                     return Subscription(name=request.name)
                 raise
             _match(request.etag, present)

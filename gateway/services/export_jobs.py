@@ -124,18 +124,20 @@ class ExportJobService(ExportJobServiceServicer):
             store, known = self._desk.ledger.store, self._desk.ledger.known
             row = await settling.job(store, known, request.name)
             if row.phase != UNKNOWN:
-                raise _not_unresolved(request.name)
-            if request.WhichOneof("resolution") == "never_submitted":
-                settled = await settling.give_up(store, known, row)
+                # As it is asked for, by this call the last time that it was made.
+                if row.resource != (request.export_job or None):
+                    raise _not_unresolved(request.name)
+            elif request.WhichOneof("resolution") == "never_submitted":
+                if not await settling.give_up(store, known, row):
+                    raise _not_unresolved(request.name)
             else:
                 found = await self._said(request, adapter)
                 try:
-                    settled = await settling.adopt(store, known, row, found)
+                    if not await settling.adopt(store, known, row, found):
+                        raise _not_unresolved(request.name)
                 except AlreadyAdopted:
                     message, reason = f"{found.name} is what another call came to", "VENDOR_JOB_ALREADY_ADOPTED"
                     raise Precondition(message, reason=reason, resource=found.name) from None
-            if not settled:
-                raise _not_unresolved(request.name)
             return await self._read(adapter, export_job_id)
 
         return await self._desk.once(request, request.name, resolve, self._as_it_is(adapter), kind=ExportJob)

@@ -143,6 +143,8 @@ async def served(ledger: LedgerSettings) -> AsyncIterator[Served]:
     settings = Settings(listen="127.0.0.1:0", server=server, ledger=ledger, connections=())
     gateway = build(settings, Connections([connection]))
     address = await gateway.start()
+    # Tests say when it looks.
+    await gateway._opened.upkeep.stop()
     try:
         async with grpc.aio.insecure_channel(address) as channel:
             yield Served(vendor, stubs(channel), gateway._opened.upkeep)
@@ -398,3 +400,27 @@ async def test_reads_of_the_vendors_jobs_go_on_without_the_store(served: Served)
         assert answer.retry_after_s
     assert served.vendor.starts == 2
     del store._do
+
+
+@pytest.mark.parametrize("found", [True, False])
+async def test_a_resolution_whose_answer_is_lost_can_be_repeated(served: Served, found: bool) -> None:
+    served.vendor.jobs["8"] = ExportJob(name=f"{PARENT}/exportJobs/8", state=ExportJob.RUNNING)
+    lost = await served.lose()
+    said: dict[str, Any] = {"export_job": f"{PARENT}/exportJobs/8"} if found else {"never_submitted": True}
+    resolved = await served.resolve(lost.name, **said)
+    again = await served.resolve(lost.name, **said)
+    other = await refused(
+        served.resolve(lost.name, **({"never_submitted": True} if found else {"export_job": f"{PARENT}/exportJobs/8"}))
+    )
+
+    assert again == resolved
+    assert other.reason == "EXPORT_JOB_NOT_UNRESOLVED"
+
+
+async def test_a_repeated_start_is_answered_while_the_vendor_is_down(served: Served) -> None:
+    request_id = str(uuid4())
+    started = await served.create(request_id)
+    served.vendor.down = True
+    again = await served.create(request_id)
+
+    assert again.name == started.name
