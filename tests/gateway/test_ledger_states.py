@@ -1,7 +1,7 @@
 """The ledger as a machine: whatever happens in whatever order, nothing is done twice, changed once settled, or lost."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -84,7 +84,8 @@ class Vendor:
         return [
             ExportJob(name=_name_of(number))
             for number, (_, known, at_s) in enumerate(self.jobs, 1)
-            if at_s + self.shows_after_s <= self.now_s and (known == marker if self._marks else at_s >= sent_at_s)
+            if at_s + self.shows_after_s <= self.now_s
+            and (known == marker if self._marks else sent_at_s <= at_s <= sent_at_s + 5)
         ]
 
 
@@ -181,8 +182,7 @@ class Ledgers(RuleBasedStateMachine):
         for row_id, row in self.settled.items():
             assert rows.get(row_id) == row
         self.settled |= {row.id: row for row in rows.values() if row.settled_at is not None}
-        adopted = [row.resource for row in rows.values() if row.resource]
-        assert len(adopted) == len(set(adopted)), "a job is what one row came to"
+        _no_job_is_of_two_rows(rows.values())
 
     def _jobs(self, unit: Unit) -> list[str]:
         return [marker for known, marker, _ in self.vendor.jobs if known == unit]
@@ -243,6 +243,7 @@ class Ledgers(RuleBasedStateMachine):
             self.vendor.now_s += 61.0
             await self._look(0)
         rows = await self._rows()
+        _no_job_is_of_two_rows(rows)
         assert {row.phase for row in rows} <= {ACCEPTED, REJECTED, RESERVED, *([] if self.marks else [UNKNOWN])}
         await self._told()
         for ledger in self.ledgers:
@@ -325,6 +326,11 @@ class Uploads(Ledgers):
             told = await self.ledgers[1].results(self._asked(Unit(request_id)).key, UploadedFile)
             found = [(file.first_member_index, file.export_job.name) for file in told]
             assert found == [(unit.place, self._made_for(unit)) for unit in in_it]
+
+
+def _no_job_is_of_two_rows(rows: Iterable[Row]) -> None:
+    adopted = [row.resource for row in rows if row.resource]
+    assert len(adopted) == len(set(adopted))
 
 
 async def _no_beat(seconds: float) -> None:
