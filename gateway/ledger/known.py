@@ -31,9 +31,14 @@ class Known:
         self._lost: OrderedDict[str, Row] = OrderedDict()
         """Without a vendor's job: unresolved, or never submitted."""
 
-    def started(self, name: str) -> None:
-        """Note that a job was started here."""
-        _enter(self._started, _digest(name), None, self._max_started)
+    def started(self, *names: str, newest: bool = True) -> None:
+        """Note that jobs were started here, the newest of all first; or, before what is known already."""
+        for name in reversed(names) if newest else names:
+            if newest:
+                _enter(self._started, _digest(name), None, self._max_started)
+            elif len(self._started) < self._max_started and (key := _digest(name)) not in self._started:
+                self._started[key] = None
+                self._started.move_to_end(key, last=False)
 
     def lost(self, row: Row) -> None:
         """Note what became of a call whose answer was lost."""

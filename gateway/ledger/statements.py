@@ -127,9 +127,14 @@ STARTED = (
     .limit(LIMIT)
 )
 NAMES = (
-    select(C.id, C.resource, C.unknown_at)
-    .where(_A_JOB, C.settled_at >= SINCE, C.resource.is_not(None))
-    .order_by(C.settled_at.desc())
+    select(C.id, C.resource, C.settled_at)
+    .where(
+        _A_JOB,
+        C.settled_at >= SINCE,
+        tuple_(C.settled_at, C.id) < tuple_(_given("at", Double()), ID),
+        C.resource.is_not(None),
+    )
+    .order_by(C.settled_at.desc(), C.id.desc())
     .limit(LIMIT)
 )
 LOST_JOBS = (

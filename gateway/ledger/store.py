@@ -193,10 +193,14 @@ class Store:
         values = {"b_connection": connection, "b_at": before[0], "b_id": before[1], "b_limit": limit}
         return await self._rows(sql.STARTED, values)
 
-    async def names(self, since: float, limit: int) -> list[tuple[str, str, bool]]:
-        """Return the jobs that calls came to at *since* or later, newest first: name, row id, whether it was lost."""
-        found = await self._run_rows(sql.NAMES, {"b_since": since, "b_limit": limit})
-        return [(row["resource"], row["id"], row["unknown_at"] is not None) for row in found]
+    async def names(self, since: float, before: tuple[float, str], limit: int) -> list[tuple[str, float, str]]:
+        """Return jobs that calls came to at *since* or later, newest first, each with when, and the id of its row.
+
+        *before* is such a time and id, of the last one of the page before.
+        """
+        at, row_id = before
+        found = await self._run_rows(sql.NAMES, {"b_since": since, "b_at": at, "b_id": row_id, "b_limit": limit})
+        return [(row["resource"], row["settled_at"], row["id"]) for row in found]
 
     async def lost(self, since: float, limit: int) -> list[Row]:
         """Return calls about jobs that were lost, or lost and settled, at *since* or later, newest first."""

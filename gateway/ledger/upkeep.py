@@ -18,6 +18,10 @@ OVERLAP_S = 60.0
 FORGETTING = "forgetting"
 FORGET_EVERY_S = 600.0
 FORGET_AT_ONCE = 500
+AT_ONCE = 2_000
+"""Names of jobs that are learned in one go: some milliseconds in which nothing else is done."""
+THE_NEWEST = (1e15, "")
+"""Before which all rows are."""
 
 
 class Upkeep:
@@ -40,30 +44,36 @@ class Upkeep:
         self._ids_days, self._jobs_days = ids_days, jobs_days
         self._sleep = sleep
         self._known_until = 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._parts: tuple[Callable[[], Awaitable[None]], ...] = (self.learn, self._reconciler.look, self.forget)
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin, with a round at once."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+        """Begin, with a round at once; no part waits for another one."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._again(part), context=contextvars.Context()) for part in self._parts]
 
     async def stop(self) -> None:
         """End; a round that is interrupted is taken up by whoever comes next."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def round(self) -> None:
-        """Do what is due; where the store fails, it stays due."""
-        if self._store.unused:
-            return
-        for part in (self.learn, self._reconciler.look, self.forget):
+        """Do what is due, once."""
+        for part in self._parts:
             await self._tried(part)
 
     async def learn(self) -> None:
         """Learn of the jobs that other processes started, lost and found since the last time."""
         since, now = self._known_until - OVERLAP_S, self._store.now()
-        for name, _, __ in reversed(await self._store.names(since, MAX_STARTED)):
-            self._ledger.known.started(name)
+        at: tuple[float, str] = THE_NEWEST
+        for _ in range(0, MAX_STARTED, AT_ONCE):
+            page = await self._store.names(since, at, AT_ONCE)
+            # The first time there are many, newest first.
+            self._ledger.known.started(*(name for name, *_ in page), newest=since > 0)
+            if len(page) < AT_ONCE:
+                break
+            at = page[-1][1:]
         for row in reversed(await self._store.lost(since, MAX_LOST)):
             self._ledger.known.lost(row)
         self._known_until = now
@@ -79,13 +89,17 @@ class Upkeep:
         while gone:
             gone = await self._store.forget(ids_before=ids_before, jobs_before=jobs_before, limit=FORGET_AT_ONCE)
 
-    async def _run(self) -> None:
+    async def _again(self, part: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await self.round()
+            await self._tried(part)
             await self._sleep(self._every_s)
 
     async def _tried(self, part: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await part()
-        except StoreUnavailable as error:
+        """Do a part; where it fails, by whatever mistake, it stays due."""
+        if self._store.unused:
+            return
+        (error,) = await asyncio.gather(part(), return_exceptions=True)
+        if isinstance(error, StoreUnavailable):
             LOG.warning("%s: tried again later", error.message)
+        elif error is not None:
+            LOG.error("the ledger's upkeep failed: tried again later", exc_info=error)
