@@ -214,8 +214,10 @@ async def test_while_a_file_is_being_sent_nobody_is_told_to_go_on() -> None:
         call = stubs.members.UploadAudienceMembers(dying())
         await vendor.reached.wait()
         call.cancel()
-        early = await refused(upload(stubs, header(request_id=request_id), finish(0)))
-        vendor.gate.set()
+        try:
+            early = await refused(upload(stubs, header(request_id=request_id), finish(0)))
+        finally:
+            vendor.gate.set()
         while True:
             with suppress(grpc.aio.AioRpcError):
                 late = await upload(stubs, header(request_id=request_id), finish(0))

@@ -15,7 +15,7 @@ from audiencegateway.v1 import export_jobs_pb2
 from audiencegateway.v1 import members_pb2 as pb
 from audiencegateway.v1.export_jobs_pb2 import ExportJob
 from gateway.connections import Connection, Connections
-from gateway.ledger import opening
+from gateway.ledger import FILE_FACTOR, MAX_WRITE_S, opening
 from gateway.ledger.engine import MEMORY
 from gateway.ledger.store import Store
 from gateway.server import Server, build
@@ -238,6 +238,7 @@ async def test_a_file_that_never_arrived_is_sent_again_once_that_is_certain(over
     early = await is_in(stubs)
     rest = await go_on(stubs, early.next_member_index)
     lives.vendor.shows = True
+    lives.clock.now_s += MAX_WRITE_S * FILE_FACTOR
     await lives.look(6)
     late = await is_in(stubs)
     again = await go_on(stubs, late.next_member_index)
@@ -259,6 +260,19 @@ async def test_a_file_that_was_not_begun_is_sent_by_whoever_goes_on(over: Callab
     assert (places(told), told.next_member_index) == ([(0, 4)], 4)
     assert (places(rest), rest.next_member_index) == ([(4, 4), (8, 2)], 10)
     assert lives.vendor.has == WHOLE
+
+
+@pytest.mark.parametrize("dies", ["before it arrived", "after it arrived"])
+async def test_a_file_of_the_dead_counts_as_lost_before_anybody_looks_for_it(
+    over: Callable[[str], Lives], dies: str
+) -> None:
+    lives = over(dies)
+    stubs = await died_in_the_second_file(lives)
+    lives.clock.now_s += 31
+    told = await is_in(stubs)
+
+    assert (places(told), told.next_member_index) == ([(0, 4), (4, 4)], 8)
+    assert told.files[1].export_job.state == ExportJob.OUTCOME_UNKNOWN
 
 
 @pytest.mark.parametrize("dies", ["unannounced", "before it arrived", "after it arrived"])
