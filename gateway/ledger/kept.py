@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 
 from adapters.errors import ApiError, Fault, VendorError, Violation
+from audiencegateway.v1.export_jobs_pb2 import RecordErrorCount
 from gateway.annotations import fields
 from gateway.errors import read, status_of
 
@@ -66,10 +67,10 @@ def _in_our_words(error: ApiError) -> ApiError:
 def _clear_structs(message: Message) -> None:
     """Take every Struct out: a setting in it may be a secret, under whatever name, and nothing is looked for by one.
 
-    Of a job's error the details go too, which say what the vendor says.
+    Of a job's error the details go too, and why records failed, which say what the vendor says.
     """
     for field in fields(message.DESCRIPTOR):
-        if field.struct:
+        if field.struct or field.message is RecordErrorCount.DESCRIPTOR:
             message.ClearField(field.name)
         elif field.message is Status.DESCRIPTOR and field.populated(message):
             getattr(message, field.name).ClearField("details")

@@ -166,6 +166,7 @@ def test_of_a_job_that_failed_the_vendors_words_are_not_kept() -> None:
     error = failure("the export failed", vendorMessage=SAID)
     job = ExportJob(name="connections/c/exportJobs/1", state=ExportJob.FAILED, error=error)
     job.vendor_extras.update({"x": SETTING})
+    job.record_errors.add(reason=SAID, sample_message=SAID)
     for message in (job, UploadedFile(export_job=job, member_count=3)):
         held = kept.result(message)
         assert b"the export failed" in held
