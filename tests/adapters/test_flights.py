@@ -116,6 +116,20 @@ async def test_reads_that_differ_in_anything_are_apart(
     assert len(gate.paths) == 2
 
 
+async def test_a_callers_read_does_not_wait_in_the_line_of_pollers(serve: Serve, dial: Dial, gate: Gate) -> None:
+    line = dial((await serve(gate)).url, policy=Policy(polling_concurrency=1))
+    with calls.serving(Call(polling=True)):
+        polls = [begin(line.http, path) for path in ("busy", "x", "x")]
+        await settle()
+    own = begin(line.http)
+    await gate.holds(2)
+    assert gate.paths == ["/busy", "/x"]
+    gate.open()
+    assert {one.status for one in await asyncio.gather(own, *polls)} == {200}
+    # Those of pollers are one among themselves.
+    assert len(gate.paths) == 3
+
+
 async def test_credentials_of_their_own_keep_reads_apart(serve: Serve, dial: Dial, gate: Gate) -> None:
     line = dial((await serve(gate)).url)
     other = Http(line.transport, line.http._base, auth=FixedAuth({"X-Key": "other"}), read_fault=read_fault)
