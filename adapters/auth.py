@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from adapters.errors import CredentialsRejected
 from adapters.secrets import Secret
 
 LOG = logging.getLogger(__name__)
 
 PAUSE_S = 1.0
-"""After a fetch that failed while a token still serves; doubles each time, up to `MAX_PAUSE_S`."""
+"""After a renewal, and after a fetch that failed while a token still serves: then it doubles, up to `MAX_PAUSE_S`."""
 MAX_PAUSE_S = 60.0
 
 
@@ -93,6 +94,7 @@ class TokenAuth:
         self._retired: tuple[Secret, ...] = ()
         self._refresh_at_s = 0.0
         self._pause_s = PAUSE_S
+        self._renewed_at_s = 0.0
         self._headers: Mapping[str, str] = {}
         self._fetching: asyncio.Task[None] | None = None
 
@@ -119,9 +121,21 @@ class TokenAuth:
         return self._headers
 
     async def renew(self, refused: Mapping[str, str]) -> bool:
-        """Fetch a new token, unless another call has done so since *refused* were handed out."""
-        if refused is self._headers:
+        """Fetch a new token, unless another call has done so since *refused* were handed out.
+
+        A vendor that refuses what it has just given, or gives none, would do so again: it is not asked for `PAUSE_S`.
+        """
+        if refused is not self._headers:
+            return True
+        # The clock may be set back.
+        if self._fetching is None and 0 <= self._now() - self._renewed_at_s < PAUSE_S:
+            return False
+        try:
             await asyncio.shield(self._start())
+        except CredentialsRejected:
+            self._renewed_at_s = self._now()
+            raise
+        self._renewed_at_s = self._now()
         return True
 
     def secrets(self) -> tuple[Secret, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from adapters import calls
-from adapters.auth import FixedAuth, Token, TokenAuth
+from adapters.auth import PAUSE_S, FixedAuth, Token, TokenAuth
 from adapters.calls import Call
 from adapters.errors import CredentialsRejected, Unavailable
 from adapters.secrets import Secret
@@ -233,13 +233,41 @@ async def test_a_late_refusal_of_an_older_token_fetches_nothing(login: Login) ->
     assert login.fetches == 2
 
 
-async def test_a_renewal_that_fails_says_so_and_is_tried_again(login: Login) -> None:
+async def test_a_renewal_that_fails_says_so_and_is_tried_again_at_once_unless_it_was_refused(login: Login) -> None:
     refused = await login.auth.headers()
-    login.failure = lambda: CredentialsRejected("no")
-    with pytest.raises(CredentialsRejected):
-        await login.auth.renew(refused)
+    for failure in (Unavailable, CredentialsRejected):
+        login.failure = lambda failure=failure: failure("no")
+        with pytest.raises(failure):
+            await login.auth.renew(refused)
     login.failure = None
+    assert not await login.auth.renew(refused)
+    login.now_s += PAUSE_S
     assert await login.auth.renew(refused)
+    assert await login.auth.headers() == bearer(4)
+
+
+async def test_a_vendor_that_refuses_every_token_is_asked_for_one_in_a_second_at_most(login: Login) -> None:
+    begun_s = login.now_s
+    for _ in range(40):
+        await login.auth.renew(await login.auth.headers())
+        login.now_s += PAUSE_S / 4
+    assert login.fetches <= 1 + (login.now_s - begun_s) / PAUSE_S
+    # A clock that was set back takes nothing from that.
+    login.now_s -= LIFE_S
+    assert await login.auth.renew(await login.auth.headers())
+
+
+async def test_who_is_refused_while_a_new_token_comes_waits_for_it_however_recent_the_last(login: Login) -> None:
+    login.life_s = PAUSE_S
+    assert await login.auth.renew(await login.auth.headers())
+    login.gate.clear()
+    login.now_s += PAUSE_S / 2
+    refused = await login.auth.headers()
+    assert refused == bearer(2)
+    renewing = asyncio.create_task(login.auth.renew(refused))
+    await login.settled()
+    login.gate.set()
+    assert await renewing
     assert await login.auth.headers() == bearer(3)
 
 
@@ -249,6 +277,7 @@ async def test_what_must_not_show_is_the_credentials_and_both_tokens_under_way(l
     assert set(login.auth.secrets()) == {Secret("client-secret"), Secret("token-1")}
     await login.auth.renew(refused)
     assert set(login.auth.secrets()) == {Secret("client-secret"), Secret("token-1"), Secret("token-2")}
+    login.now_s += PAUSE_S
     await login.auth.renew(await login.auth.headers())
     assert set(login.auth.secrets()) == {Secret("client-secret"), Secret("token-2"), Secret("token-3")}
 
