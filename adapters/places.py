@@ -52,11 +52,6 @@ class Places:
         self._queue = queue
         self._waiting: deque[asyncio.Future[bool]] = deque()
 
-    @property
-    def waiting(self) -> int:
-        """How many calls wait."""
-        return len(self._waiting)
-
     async def wait(self, patience_s: float) -> None:
         """Wait for a place, and take it.
 

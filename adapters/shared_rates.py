@@ -53,7 +53,7 @@ class SharedRates:
         """Take a turn; return 0, or the wait until there may be one. Where Redis does not answer, there is one."""
         if self._gone and self._clock() < self._ask_again_at:
             return 0.0
-        item = _item(rate)
+        item = RateLimitItemPerSecond(rate.calls, rate.period_s)
         try:
             async with asyncio.timeout(self.patience_s):
                 wait_s = 0.0
@@ -71,14 +71,6 @@ class SharedRates:
             self._gone = False
         return wait_s
 
-    async def forget(self, connection: str, kind: str, rate: Rate) -> None:
-        """Give all turns back."""
-        await self._windows.clear(_item(rate), connection, kind)
-
     async def close(self) -> None:
         """Close the connections to Redis."""
         await cast(RedispyBridge, self._storage.bridge).storage.aclose()
-
-
-def _item(rate: Rate) -> RateLimitItemPerSecond:
-    return RateLimitItemPerSecond(rate.calls, rate.period_s)

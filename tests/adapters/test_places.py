@@ -91,7 +91,7 @@ async def test_who_has_no_patience_is_refused_and_takes_no_place() -> None:
     places = taken(1, 9)
     with pytest.raises(Overloaded):
         await places.wait(0.01)
-    assert places.waiting == 0
+    assert not places._waiting
     places.give_back()
     assert places.free == 1
     places.free = 0
@@ -142,10 +142,10 @@ async def test_whatever_happens_in_whatever_order_no_place_is_lost_nor_made(
         assert held <= size
     await settle()
     assert held + places.free == size
-    assert not (places.free and places.waiting)
+    assert not (places.free and places._waiting)
     await stop(waiting)
     assert held + places.free == size
-    assert places.waiting == 0
+    assert not places._waiting
 
 
 # --- The calls of a connection -------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ async def test_no_more_calls_than_places_are_under_way_and_the_others_follow(ser
     line = dial((await serve(gate)).url, policy=Policy(concurrency=3))
     tasks = reads(line, 10)
     await gate.holds(3)
-    assert line.transport.places.waiting == 7
+    assert len(line.transport.places._waiting) == 7
     gate.open()
     assert [one.status for one in await end(tasks)] == [200] * 10
     assert gate.most == 3
@@ -396,7 +396,7 @@ async def test_a_vendor_that_hangs_takes_nothing_of_another_connections(serve: S
     hanging = dial((await serve(gate)).url)
     stuck = reads(hanging, 16 + 64)
     await gate.holds(16)
-    assert hanging.transport.places.waiting == 64
+    assert len(hanging.transport.places._waiting) == 64
     well = dial((await serve(answers(answer({})))).url, policy=Policy(queue=0))
     # All at once, with no line to wait in: each has its place at once, or is refused.
     assert [one.status for one in await end(reads(well, 16))] == [200] * 16

@@ -25,7 +25,6 @@ async def replicas() -> AsyncIterator[list[SharedRates]]:
     prefix = f"test-{secrets.token_hex(8)}"
     opened = [SharedRates(REDIS, prefix=prefix, patience_s=PATIENT_S) for _ in range(2)]
     yield opened
-    await opened[0].forget("main", READS, RATE)
     for one in opened:
         await one.close()
 
@@ -55,8 +54,6 @@ async def test_connections_and_classes_are_counted_apart(replicas: list[SharedRa
     assert await other.take("main", READS, rate) > 0
     assert await other.take("main", "writes", rate) == 0.0
     assert await other.take("other", READS, rate) == 0.0
-    for connection, kind in (("main", READS), ("main", "writes"), ("other", READS)):
-        await one.forget(connection, kind, rate)
 
 
 async def test_without_redis_every_call_goes_and_the_log_says_so_once(
@@ -121,6 +118,5 @@ async def test_when_redis_is_back_rates_are_shared_again(
     now += REST_S
     assert await lost.take("main", READS, Rate(1, 60)) == 0.0
     assert await other.take("main", READS, Rate(1, 60)) > 0
-    await lost.forget("main", READS, Rate(1, 60))
     await lost.close()
     assert caplog.records[-1].getMessage() == "rates are shared with other replicas again"

@@ -155,7 +155,7 @@ async def test_a_vendor_that_hangs_slows_no_other_connection(serve: Serve) -> No
         stuck = [asyncio.ensure_future(stubs.destinations.GetDestination(hanging.get(n))) for n in range(16 + 64)]
         await gate.holds(16)
         async with asyncio.timeout(10):
-            while hanging.http is None or hanging.http.transport.places.waiting < 64:
+            while hanging.http is None or len(hanging.http.transport.places._waiting) < 64:
                 await settle()
         told = await refused(stubs.destinations.GetDestination(hanging.get(99)))
         assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "GATEWAY_OVERLOADED")
