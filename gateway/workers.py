@@ -132,7 +132,8 @@ class _Worker:
             self.stop()
         assert process.stdin is not None  # noqa: S101 - as asked for above
         assert process.stdout is not None  # noqa: S101 - the same
-        with suppress(BrokenPipeError, ConnectionResetError):
+        # The last is uvloop's word for a pipe that is closed.
+        with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
             process.stdin.write(pickle.dumps(self._order))
             await process.stdin.drain()
         if await process.stdout.readline():
