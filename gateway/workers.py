@@ -124,7 +124,7 @@ class _Worker:
 
     async def _run(self) -> int:
         """Run one process to its end; return its exit status."""
-        # In a session of its own, since Ctrl-C goes to all of a group, and it would get that and our signal for a second.
+        # In a session of its own: Ctrl-C goes to all of a group, and it would get that and our signal for a second.
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE, start_new_session=True
         )
