@@ -36,9 +36,14 @@ class Time:
 
     def __init__(self) -> None:
         self.waits_s: list[float] = []
+        self.passed_s = 0.0
+        """What a test says has passed."""
 
     def clock(self) -> float:
-        return time.monotonic() + sum(self.waits_s)
+        return time.monotonic() + sum(self.waits_s) + self.passed_s
+
+    def now(self) -> float:
+        return time.time() + self.passed_s
 
     async def sleep(self, seconds: float) -> None:
         self.waits_s.append(seconds)
@@ -56,10 +61,15 @@ class Vendor:
     stubs: Stubs
     opened: Adapter[Any]
     """The adapter that this test's gateway calls."""
-    waits_s: list[float]
-    """How long its calls to the vendor have waited between attempts."""
+    time: Time
+    """Of its calls to the vendor."""
     asked: set[str] = field(default_factory=set)
     """The verbs that the test is about, as far as it says."""
+
+    @property
+    def waits_s(self) -> list[float]:
+        """How long calls to the vendor have waited between attempts."""
+        return self.time.waits_s
 
     @property
     def connection(self) -> str:
@@ -169,6 +179,7 @@ async def reached(
         timeouts=Timeouts(**msgspec.structs.asdict(entry.timeouts)),
         policy=entry.policy,
         rates=entry.rates,
+        now=passing.now,
         clock=passing.clock,
         sleep=passing.sleep,
     )
@@ -186,7 +197,7 @@ async def reached(
             base_url=base_url,
             stubs=stubs(channel),
             opened=adapter,
-            waits_s=passing.waits_s,
+            time=passing,
         )
     await gateway.stop()
     await transport.close()

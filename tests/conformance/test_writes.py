@@ -56,8 +56,9 @@ async def _written(vendor: Vendor, rpc: str, **fault: Any) -> Ended:
     (done,) = (entry for entry in vendor.requests("POST", "PUT", "PATCH", "DELETE") if entry["accepted"])
     vendor.simulator.reset()
     vendor.simulator.set_switches(**vendor.simulator.suite.get("switches", {}))
-    # The reset took the token with it.
+    # The reset took the token with it, and one that is just renewed would not be renewed again.
     await call(vendor, "CheckConnection", READS["CheckConnection"](vendor))
+    vendor.time.passed_s += 5
     vendor.simulator.journal.clear()
     vendor.simulator.fault(method=done["method"], path=done["path"], **fault)
     code, reason = C.OK, ""
