@@ -104,16 +104,17 @@ class Rates:
         now = self._clock()
         ends_at = now + left_s
         while (turn := lane.promise(now, ends_at)) > now:
+            taken = False
             try:
                 await self._sleep(turn - now)
-            except BaseException:
-                lane.give_back(turn)
-                raise
-            now = max(turn, self._clock())
-            if lane.quiet_until <= now:
+                now = max(turn, self._clock())
+                # The vendor may have asked for quiet meanwhile.
+                taken = lane.quiet_until <= now
+            finally:
+                if not taken:
+                    lane.give_back(turn)
+            if taken:
                 break
-            # The vendor has asked for quiet meanwhile.
-            lane.give_back(turn)
         return turn
 
     async def elsewhere_s(self, kind: str, left_s: float) -> float:
