@@ -102,7 +102,7 @@ async def test_a_refused_call_leaves_nothing_that_goes_on_trying(ledger: Ledger)
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
             await ledger.once(asked(), act)
-    del ledger.store._do  # type: ignore[method-assign]  # back to the class's own
+    del ledger.store._do
 
     assert ledger._recording == set()
     assert markers == []

@@ -69,7 +69,7 @@ async def test_a_mistake_ends_no_part_of_the_upkeep(ledger: Ledger, caplog: pyte
     assert "KeyError" in caplog.text
 
 
-async def test_a_look_that_takes_its_time_holds_up_nothing_else(ledger: Ledger) -> None:
+async def test_a_look_that_takes_its_time_holds_up_nothing_else(ledger: Ledger, clock: Clock) -> None:
     async def look() -> None:
         await asyncio.Event().wait()
 
@@ -77,7 +77,11 @@ async def test_a_look_that_takes_its_time_holds_up_nothing_else(ledger: Ledger) 
     kept.start()
     async with asyncio.timeout(30):
         await enough.wait()
+    learned, forgot = kept._known_until, await ledger.store.lease(upkeep.FORGETTING, "another", clock.now_s + 1)
     await kept.stop()
+
+    assert learned == clock.now_s
+    assert not forgot
 
 
 async def test_what_was_started_is_learned_in_pages_the_newest_first(
