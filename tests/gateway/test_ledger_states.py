@@ -240,7 +240,8 @@ class Ledgers(RuleBasedStateMachine):
 
     async def _end(self) -> None:
         for _ in range(8):
-            self.vendor.now_s += 61.0
+            # A file may be on its way for ten minutes.
+            self.vendor.now_s += 121.0
             await self._look(0)
         rows = await self._rows()
         _no_job_is_of_two_rows(rows)
