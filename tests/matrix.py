@@ -55,7 +55,7 @@ SEVERAL: dict[type[VendorError], str] = {
     NotFound: "`*_NOT_FOUND`",
     Conflict: "`VENDOR_CONFLICT`, or what the call means",
 }
-OTHERS = ((400, "other 4xx"), (500, "other 5xx"), (302, "3xx"))
+OTHERS = ((400, "other 4xx"), (500, "other 5xx"))
 CAUSES = """Where a job has been asked for, `OUTCOME_UNKNOWN` is no error: the job is answered, in that state and under
 a name of the gateway's. A vendor's own code in an answer may say more than its status does, as its README tells."""
 SUPPORT = """full: every conformance test passed but for those of what the vendor can't have, counted below, and so did
@@ -166,9 +166,9 @@ def _causes() -> Iterator[Iterable[str]]:
         yield [loss.value, *(_told(LOSSES[loss][retry], retry) for retry in Retry)]
     for status, name in [*((status, str(status)) for status in sorted(BY_STATUS)), *OTHERS]:
         yield [name, *(_told(kind_of_answer(status, retry), retry, status) for retry in Retry)]
-    # An answer that says yes, and can't be read: of a write it is known that it was taken, not what came of it.
+    # An answer that says yes, or where to look, and can't be read: a write may have been done, nobody knows to what.
     odd = {Retry.READ: ProtocolViolation, Retry.IDEMPOTENT: ProtocolViolation, Retry.ONCE: OutcomeUnknown}
-    yield ["2xx that is not as documented", *(_told(odd[retry], retry, 200) for retry in Retry)]
+    yield ["3xx, and 2xx that is not as documented", *(_told(odd[retry], retry, 200) for retry in Retry)]
 
 
 def _reasons() -> Iterator[Iterable[str]]:

@@ -53,9 +53,7 @@ LATE = _by(TIMED_OUT, TIMED_OUT, UNKNOWN)
 TOO_MANY = _by(RATE_LIMITED, RATE_LIMITED, RATE_LIMITED)
 """It was certainly not done."""
 ODD = _by(NOT_AS_DOCUMENTED, NOT_AS_DOCUMENTED, UNKNOWN)
-"""The vendor said yes, and nobody understands to what."""
-ASIDE = _by(NOT_AS_DOCUMENTED, NOT_AS_DOCUMENTED, NOT_AS_DOCUMENTED)
-"""It was neither done nor refused."""
+"""The vendor said yes, or where to look, and nobody understands to what."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,5 +114,5 @@ WEATHERS: Mapping[str, Weather] = {
     "wrong types": Weather(told=ODD, fault={"wrong_types": True}, body=True),
     "a page that repeats": Weather(told=ODD, fault={"stuck": True}, pages=True),
     "50 MB": Weather(told=ODD, fault={"body": " " * 65536, "times": 800}, body=True),
-    "a redirect": Weather(told=ASIDE, fault={"status": 307, "headers": {"Location": "/elsewhere"}}),
+    "a redirect": Weather(told=ODD, fault={"status": 307, "headers": {"Location": "/elsewhere"}}),
 }

@@ -162,7 +162,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_VENDOR_PROTOCOL: _ErrorReason.ValueType  # 130
     """INTERNAL. The vendor's answer is not what it documents: HTML, cut JSON, a wrong type, a redirect, a page
-    that repeats. Not where it says that something was made: see OUTCOME_UNKNOWN.
+    that repeats. Not where something may have been made: see OUTCOME_UNKNOWN.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 131
     """INTERNAL. A defect of the gateway; its log knows more. Metadata: `reference` (what to look for there)."""
@@ -317,7 +317,7 @@ ERROR_REASON_CALLER_NOT_ALLOWED: ErrorReason.ValueType  # 121
 """
 ERROR_REASON_VENDOR_PROTOCOL: ErrorReason.ValueType  # 130
 """INTERNAL. The vendor's answer is not what it documents: HTML, cut JSON, a wrong type, a redirect, a page
-that repeats. Not where it says that something was made: see OUTCOME_UNKNOWN.
+that repeats. Not where something may have been made: see OUTCOME_UNKNOWN.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 131
 """INTERNAL. A defect of the gateway; its log knows more. Metadata: `reference` (what to look for there)."""
