@@ -185,7 +185,7 @@ class Chapter(Script):
         return loop.call_later(self._chance.uniform(0.0, SPREAD_S) if when == "any time" else PATIENCE_S, self._kill)
 
     async def _kill_in(self, phase: str, request_id: str) -> None:
-        while (await self._store.phases()).get(request_id) != phase:  # noqa: ASYNC110 - another process makes it so
+        while (await self._store.phases([request_id])).get(request_id) != phase:  # noqa: ASYNC110 - another process makes it so
             await asyncio.sleep(LOOK_S)
         self._kill()
 
@@ -194,7 +194,7 @@ class Chapter(Script):
 
     async def _mourn(self) -> None:
         """After a death: see where it left the calls; sometimes, let the next one die while it puts things right."""
-        phases = await self._store.phases()
+        phases = await self._store.phases(self._on_the_way.values())
         self.totals.phases.update(phases.get(request_id, "none") for request_id in self._on_the_way.values())
         if not self._calm and self._chance.random() < AGAIN_SHARE:
             asyncio.get_running_loop().call_later(self._chance.uniform(0.3, 1.5), self._kill)
