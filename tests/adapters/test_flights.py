@@ -311,6 +311,7 @@ async def test_after_a_write_that_was_given_up_nobody_shares_what_was_read_befor
             await settle()
     gate.open()
     await asyncio.gather(before, after)
+    assert len(gate.paths) == 3
 
 
 async def test_a_write_by_another_line_of_the_connection_counts_too(serve: Serve, dial: Dial, gate: Gate) -> None:
